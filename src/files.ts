@@ -1,0 +1,210 @@
+// Files as the rest of the package wants them: a final name never holds half a file, an I/O error names the file and
+// the remedy, and equal values have equal JSON text, so that hashes of them can name content-addressed stages.
+// It does NOT know what is in the files.
+import { createHash, randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { codeOf, fail, isSelfRefineError, messageOf, SelfRefineError } from "./errors";
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  ENOENT: "no such file or directory: check the path",
+  EEXIST: "a file stands where a directory is wanted, or the other way round",
+  EACCES: "permission denied: check the owner and mode of the path",
+  EPERM: "operation not permitted: check the owner and mode of the path",
+  EISDIR: "it is a directory, a file was expected",
+  ENOTDIR: "a part of the path is a file, not a directory",
+  EROFS: "the file system is read-only: choose another directory",
+  ENOSPC: "the disk is full: free some space or choose a directory on another disk",
+  EDQUOT: "the disk quota is used up: free some space or choose a directory on another disk",
+  EMFILE: "too many open files: raise `ulimit -n`",
+  EFBIG: "the file system does not allow a file of this size",
+};
+
+/** Turns a Node system error into an ERR_IO that names the path and what to do; our own errors pass unchanged. */
+export function ioError(error: unknown, action: string, path: string): SelfRefineError {
+  if (isSelfRefineError(error)) return error;
+  const errno = codeOf(error);
+  const reason = (errno !== undefined && REMEDIES[errno]) || messageOf(error);
+  return new SelfRefineError("ERR_IO", `cannot ${action} ${path}: ${reason}`, { path, errno }, error);
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function temporarySibling(path: string): string {
+  return join(dirname(path), `.${basename(path)}.tmp-${process.pid}-${randomBytes(4).toString("hex")}`);
+}
+
+/**
+ * Writes a file so that its name holds the old content or the new one, whole, even across a crash.
+ * Chunks of an iterable are written as they come, so a large file needs no memory of its size.
+ * @throws ERR_IO naming `path`; the temporary sibling is removed.
+ */
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array | AsyncIterable<string | Uint8Array> | Iterable<string | Uint8Array>,
+): Promise<void> {
+  const target = resolve(path);
+  const temporary = temporarySibling(target);
+  const chunks = typeof data === "string" || ArrayBuffer.isView(data) ? [data] : data;
+  try {
+    await mkdir(dirname(target), { recursive: true });
+    const handle = await open(temporary, "wx");
+    try {
+      for await (const chunk of chunks) await handle.writeFile(chunk);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, target);
+    await syncDirectory(dirname(target));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined); // the first error is the one to tell
+    throw ioError(error, "write", path);
+  }
+}
+
+/** Flushes every file and directory below `root` to the disk: rename alone does not order their contents. */
+async function syncTree(root: string): Promise<void> {
+  for (const entry of await readdir(root, { withFileTypes: true })) {
+    const path = join(root, entry.name);
+    if (entry.isDirectory()) await syncTree(path);
+    else if (entry.isFile()) await syncDirectory(path);
+  }
+  await syncDirectory(root);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(() => true, (error: unknown) => (codeOf(error) === "ENOENT" ? false : Promise.reject(error)));
+}
+
+/** Puts `temporary` in the place of `target`; what stood there comes back if the second rename fails. */
+async function swapIn(temporary: string, target: string): Promise<void> {
+  if (!(await exists(target))) return rename(temporary, target);
+  const aside = `${temporary}.old`;
+  await rename(target, aside);
+  try {
+    await rename(temporary, target);
+  } catch (error) {
+    await rename(aside, target);
+    throw error;
+  }
+  await rm(aside, { recursive: true, force: true });
+}
+
+/**
+ * Makes a directory whose name appears only once `fill` has written all of it. `fill` gets a temporary sibling.
+ * @throws ERR_IO when `path` exists and `replace` is not set, or on a system error; what `fill` throws passes through,
+ *   a system error as ERR_IO. The temporary is removed in each case.
+ */
+export async function atomicDirectory<T>(
+  path: string,
+  fill: (temporary: string) => Promise<T>,
+  options: { replace?: boolean } = {},
+): Promise<T> {
+  const target = resolve(path);
+  const temporary = temporarySibling(target);
+  try {
+    if (!options.replace && (await exists(target))) {
+      fail("ERR_IO", `cannot write ${path}: it exists already; remove it or choose another name`, { path });
+    }
+    await mkdir(temporary, { recursive: true });
+    const result = await fill(temporary);
+    await syncTree(temporary);
+    await swapIn(temporary, target);
+    await syncDirectory(dirname(target));
+    return result;
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+    throw codeOf(error)?.startsWith("E") ? ioError(error, "write", path) : error;
+  }
+}
+
+/** Default bound of `readText`: far above any config or tokenizer file, far below what would exhaust memory. */
+export const MAX_TEXT_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Reads a UTF-8 file whole, without its byte order mark.
+ * @throws ERR_IO when it cannot be read, ERR_DATA when it is larger than `maxBytes` or not UTF-8.
+ */
+export async function readText(path: string, maxBytes = MAX_TEXT_BYTES): Promise<string> {
+  let bytes: Uint8Array;
+  try {
+    const { size } = await stat(path);
+    if (size > maxBytes) {
+      fail("ERR_DATA", `${path}: ${size} bytes, at most ${maxBytes} are read at once`, { path, size, maxBytes });
+    }
+    bytes = await readFile(path);
+  } catch (error) {
+    throw ioError(error, "read", path);
+  }
+  return decodeUtf8(bytes, path);
+}
+
+/** Strict UTF-8: a wrong byte is an error naming the file, never a silent replacement character. */
+export function decodeUtf8(bytes: Uint8Array, path: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    return fail("ERR_DATA", `${path}: not valid UTF-8; convert it first`, { path }, error);
+  }
+}
+
+/** Reads a JSON file. @throws as `readText`, and ERR_DATA with the parser's position when it is not JSON. */
+export async function readJson(path: string, maxBytes = MAX_TEXT_BYTES): Promise<unknown> {
+  const text = await readText(path, maxBytes);
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    return fail("ERR_DATA", `${path}: not valid JSON: ${messageOf(error)}`, { path }, error);
+  }
+}
+
+function sortKeys(value: unknown, path: string): unknown {
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    fail("ERR_INVALID_ARGUMENT", `${path || "value"} is ${value}: JSON has no such number`, { path });
+  }
+  if (Array.isArray(value)) return value.map((item, index) => sortKeys(item, `${path}[${index}]`));
+  if (typeof value !== "object" || value === null) return value;
+  const source = value as Record<string, unknown>;
+  // A null prototype, so that a key named "__proto__" is a key like any other.
+  const sorted = Object.create(null) as Record<string, unknown>;
+  for (const key of Object.keys(source).sort()) sorted[key] = sortKeys(source[key], `${path}.${key}`);
+  return sorted;
+}
+
+/**
+ * JSON with sorted keys: equal values give equal text, whatever order their keys were set in.
+ * @throws ERR_INVALID_ARGUMENT on NaN and infinities, which JSON.stringify would silently turn into null.
+ */
+export function stableJson(value: unknown, indent?: number): string {
+  return JSON.stringify(sortKeys(value, ""), null, indent) ?? "null";
+}
+
+/** SHA-256 of bytes or of a text's UTF-8, in hexadecimal. */
+export function sha256(data: string | Uint8Array): string {
+  return createHash("sha256").update(data).digest("hex");
+}
+
+/** SHA-256 of the stable JSON of a value. */
+export function hashJson(value: unknown): string {
+  return sha256(stableJson(value));
+}
+
+/** SHA-256 of a file's bytes, streamed. @throws ERR_IO */
+export async function sha256File(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  try {
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
+  } catch (error) {
+    throw ioError(error, "read", path);
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,100 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "@jest/globals";
+import { atomicDirectory, hashJson, ioError, readJson, readText, sha256, sha256File, stableJson, writeFileAtomic }
+  from "../../src/files";
+
+const directory = mkdtempSync(join(tmpdir(), "selfrefine-files-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+const at = (...names: string[]) => join(directory, ...names);
+
+describe("writeFileAtomic", () => {
+  test("writes, replaces, makes parent directories and leaves no temporary", async () => {
+    await writeFileAtomic(at("a", "b.txt"), "one");
+    await writeFileAtomic(at("a", "b.txt"), new Uint8Array([0x74, 0x77, 0x6f]));
+    expect(readFileSync(at("a", "b.txt"), "utf8")).toBe("two");
+    expect(readdirSync(at("a"))).toEqual(["b.txt"]);
+  });
+
+  test("a source that fails half way leaves the old content and no temporary", async () => {
+    await writeFileAtomic(at("kept.txt"), "old");
+    const source = (function* () {
+      yield "new, but ";
+      throw new Error("boom");
+    })();
+    await expect(writeFileAtomic(at("kept.txt"), source)).rejects.toMatchObject({ code: "ERR_IO" });
+    expect(readFileSync(at("kept.txt"), "utf8")).toBe("old");
+    expect(readdirSync(directory).filter((name) => name.includes("tmp-"))).toEqual([]);
+  });
+
+  test("an impossible path is named", async () => {
+    writeFileSync(at("file"), "");
+    await expect(writeFileAtomic(at("file", "x"), "")).rejects.toThrow(/cannot write .*file\/x: .*(file|directory)/);
+  });
+});
+
+test("a full disk names the file and the remedy", () => {
+  const error = ioError(Object.assign(new Error("ENOSPC: no space left"), { code: "ENOSPC" }), "write", "out/model");
+  expect(error.code).toBe("ERR_IO");
+  expect(error.message).toBe(
+    "cannot write out/model: the disk is full: free some space or choose a directory on another disk");
+});
+
+describe("atomicDirectory", () => {
+  test("appears whole, is not replaced unless asked, and then is replaced whole", async () => {
+    const fill = (text: string) => async (temporary: string) => {
+      expect(readdirSync(directory)).not.toContain(text);
+      writeFileSync(join(temporary, "x"), text);
+      return text.length;
+    };
+    expect(await atomicDirectory(at("run"), fill("first"))).toBe(5);
+    await expect(atomicDirectory(at("run"), fill("second"))).rejects.toThrow(/run: it exists already/);
+    expect(readFileSync(at("run", "x"), "utf8")).toBe("first");
+    await atomicDirectory(at("run"), fill("second"), { replace: true });
+    expect(readFileSync(at("run", "x"), "utf8")).toBe("second");
+    expect(readdirSync(directory).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  test("a failing fill leaves nothing and its error passes through", async () => {
+    const failing = atomicDirectory(at("never"), async (temporary) => {
+      writeFileSync(join(temporary, "half"), "x");
+      throw new RangeError("mine");
+    });
+    await expect(failing).rejects.toThrow("mine");
+    expect(readdirSync(directory).filter((name) => name.includes("never"))).toEqual([]);
+  });
+});
+
+describe("reading", () => {
+  test("drops a byte order mark, names a wrong file", async () => {
+    writeFileSync(at("bom.json"), "\ufeff{\"a\":1}");
+    expect(await readJson(at("bom.json"))).toEqual({ a: 1 });
+    writeFileSync(at("bad.json"), "{\"a\":");
+    await expect(readJson(at("bad.json"))).rejects.toThrow(/bad\.json: not valid JSON/);
+    writeFileSync(at("latin.txt"), new Uint8Array([0x66, 0xfc, 0x72]));
+    await expect(readText(at("latin.txt"))).rejects.toMatchObject({ code: "ERR_DATA" });
+    await expect(readText(at("bom.json"), 3)).rejects.toThrow(/at most 3/);
+    await expect(readText(at("absent"))).rejects.toThrow(/cannot read .*absent: no such file/);
+  });
+});
+
+describe("stable JSON and hashes", () => {
+  test("the order of keys does not matter, the order of items does", () => {
+    expect(stableJson({ b: 1, a: { d: [1, 2], c: null } })).toBe("{\"a\":{\"c\":null,\"d\":[1,2]},\"b\":1}");
+    expect(hashJson({ x: 1, y: 2 })).toBe(hashJson({ y: 2, x: 1 }));
+    expect(hashJson([1, 2])).not.toBe(hashJson([2, 1]));
+    expect(stableJson(JSON.parse("{\"__proto__\":1}"))).toBe("{\"__proto__\":1}");
+  });
+
+  test("a number JSON cannot hold is an error that names where", () => {
+    expect(() => stableJson({ a: [0, Number.NaN] })).toThrow(/\.a\[1\] is NaN/);
+  });
+
+  test("SHA-256 of the standard's test vector, from memory and from a file", async () => {
+    const expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    expect(sha256("abc")).toBe(expected);
+    writeFileSync(at("abc"), "abc");
+    expect(await sha256File(at("abc"))).toBe(expected);
+  });
+});
