@@ -1,0 +1,53 @@
+// The contract between model and hardware: memory, and run() for every op of ops.h. A Backend is used by one thread
+// at a time; it may use many inside. Knows nothing of models, files or Node.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "ops.h"
+
+namespace selfrefine {
+
+struct BackendOptions {
+  std::string name = "cpu";  // "cpu" or "reference"
+  int threads = 0;           // 0 = every processor this process may use
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const char* name() const = 0;
+  /// One line for people: the instruction set and threads, or the device.
+  virtual std::string description() const = 0;
+
+  /// Zeroed memory, 64-byte aligned or better; ERR_OUT_OF_MEMORY names the arena, the bytes wanted and those free.
+  /// Made for few large arenas that live long, not for temporaries.
+  virtual void* allocate(const char* arena, size_t bytes) = 0;
+  virtual void release(void* memory, size_t bytes) noexcept = 0;
+
+  /// Weights that do not change until thaw(): a backend may keep its own packed form of them for MatmulForward.
+  /// freeze() replaces what was frozen before.
+  virtual void freeze(std::span<const Tensor> weights) = 0;
+  virtual void thaw() = 0;
+
+  /// Checks the op once for all backends, then computes it.
+  template <typename Op>
+  void run(const Op& op) {
+    op.check();
+    compute(op);
+  }
+
+ protected:
+#define SELFREFINE_DECLARE(Op) virtual void compute(const Op& op) = 0;
+  SELFREFINE_OPS(SELFREFINE_DECLARE)
+#undef SELFREFINE_DECLARE
+};
+
+/// Throws ERR_UNSUPPORTED for a backend this build does not have.
+std::unique_ptr<Backend> make_backend(const BackendOptions& options);
+
+}  // namespace selfrefine

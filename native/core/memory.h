@@ -1,0 +1,16 @@
+// Large blocks of host memory: mapped, zeroed, on huge pages where the system grants them, and refused with an error
+// instead of an out-of-memory kill when the machine cannot hold them.
+#pragma once
+
+#include <cstddef>
+
+namespace selfrefine {
+
+/// Throws ERR_OUT_OF_MEMORY naming the arena, the bytes wanted and the bytes free.
+void* allocate_host(const char* arena, size_t bytes);
+void release_host(void* memory, size_t bytes) noexcept;
+
+/// Bytes this process may still take: the least of free system memory and the limits set on the process.
+size_t available_host_bytes();
+
+}  // namespace selfrefine

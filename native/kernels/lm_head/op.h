@@ -1,0 +1,40 @@
+// The loss head: hidden rows -> log-probability of each row's target, in chunks of rows so that logits never exist
+// whole. Every loss of the trainer is a choice of dlogps = d loss / d logp; the head knows nothing else of it.
+//   logits = x weight^T (f32)   logp[m] = logits[m, target] - lse[m]   dlogits[m, v] = dlogps[m] (1[v = target] - p[m, v])
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace selfrefine {
+
+/// Log-probabilities alone: for reference scores and evaluation.
+struct LmHeadForward {
+  Tensor logps;    // (M) f32
+  Tensor x;        // (M, C) T
+  Tensor weight;   // (V, C) T
+  Tensor targets;  // (M) i32, each in [0, V)
+  void check() const;
+};
+
+/// Forward and backward in one pass over the logits: three GEMMs a chunk, none repeated.
+/// Rows are processed in chunks that end at `chunk_ends` (increasing, the last is M). When a chunk's logps are known
+/// and before its gradient is taken, `on_chunk(begin, end)` is called if set: it may fill dlogps[begin, end), for
+/// example with the gradient of a preference loss whose pairs lie whole inside the chunk. Else dlogps is an input.
+struct LmHeadLoss {
+  Tensor logps;    // (M) f32
+  Tensor dx;       // (M, C) T
+  Tensor dweight;  // (V, C) f32 +=
+  Tensor dlogps;   // (M) f32
+  Tensor x;        // (M, C) T
+  Tensor weight;   // (V, C) T
+  Tensor targets;  // (M) i32
+  std::vector<int64_t> chunk_ends;
+  std::function<void(int64_t begin, int64_t end)> on_chunk;
+  void check() const;
+};
+
+}  // namespace selfrefine

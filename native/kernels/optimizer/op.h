@@ -1,0 +1,36 @@
+// AdamW over flat arenas, and the norm that gradient clipping needs.
+// Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization"; same order of operations as PyTorch.
+#pragma once
+
+#include "core/tensor.h"
+
+namespace selfrefine {
+
+/// out[0] = sum of x^2, accumulated in double over blocks of fixed size: independent of the number of threads.
+struct SumOfSquares {
+  Tensor out;  // (1) f64
+  Tensor x;    // (n) f32
+  void check() const;
+};
+
+///   g = gradient * gradient_scale            p -= learning_rate * weight_decay * p
+///   m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
+///   p -= learning_rate / (1 - beta1^step) * m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
+/// p is `master`; parameter is its rounding to T (the same memory as master when T is float32). gradient is set to 0.
+struct AdamWStep {
+  Tensor parameter;   // (n) T
+  Tensor master;      // (n) f32
+  Tensor exp_avg;     // (n) f32
+  Tensor exp_avg_sq;  // (n) f32
+  Tensor gradient;    // (n) f32, zeroed
+  float learning_rate = 0;
+  float beta1 = 0.9f;
+  float beta2 = 0.999f;
+  float eps = 1e-8f;
+  float weight_decay = 0;
+  float gradient_scale = 1;  // of the clipping: min(1, max_grad_norm / norm)
+  int64_t step = 1;          // counted from 1
+  void check() const;
+};
+
+}  // namespace selfrefine
