@@ -1,0 +1,270 @@
+// The boundary to the C++ addon: this file alone loads selfrefine.node and types everything that crosses it.
+// Calls are coarse (a step, an update, a run of decode steps); what they work on are typed arrays over native memory
+// that both sides see, so no tensor is copied. It does NOT know files of data, tokenizers, tasks or schedules.
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { SelfRefineError, codeOf, fail, messageOf, type ErrorCode } from "./errors";
+
+export type Device = "cpu" | "reference";
+export type DType = "float32" | "bfloat16";
+
+export type RopeScaling =
+  | { type: "linear"; factor: number }
+  | {
+      type: "llama3";
+      factor: number;
+      lowFreqFactor: number;
+      highFreqFactor: number;
+      originalMaxPositionEmbeddings: number;
+    };
+
+/** The shape of a Llama-family decoder; names are those of Hugging Face's config.json in camel case. */
+export interface ModelConfig {
+  vocabSize: number;
+  hiddenSize: number;
+  intermediateSize: number;
+  numHiddenLayers: number;
+  numAttentionHeads: number;
+  numKeyValueHeads: number;
+  headDim: number;
+  rmsNormEps: number;
+  ropeTheta: number;
+  ropeScaling: RopeScaling | null;
+  /** Pairs (2i, 2i + 1) turn together, as in llama2.c; false: (i, i + headDim / 2), as in Hugging Face. */
+  ropeInterleaved: boolean;
+  tieWordEmbeddings: boolean;
+  /** Bias on the query, key and value projections (Qwen2). */
+  attentionBias: boolean;
+  /** RMSNorm on each query and key head (Qwen3). */
+  qkNorm: boolean;
+  /** Keys at this distance or more are not seen (Mistral v0.1); null: all are. */
+  slidingWindow: number | null;
+  maxPositionEmbeddings: number;
+  bosTokenId: number | null;
+  eosTokenIds: number[];
+}
+
+export interface NativeModelOptions {
+  device: Device;
+  dtype: DType;
+  /** 0: every processor the process may use. */
+  threads: number;
+}
+
+/** `rows` rows of a parameter, from row `rowOffset`, stored at byte `fileOffset` of a file. */
+export interface TensorEntry {
+  parameter: string;
+  rowOffset: number;
+  rows: number;
+  fileOffset: number;
+  dtype: "F32" | "BF16" | "F16";
+}
+
+export interface MemoryRow {
+  arena: string;
+  bytes: number;
+}
+
+export interface NativeModel {
+  /** Parameters in arena order, with their shapes: [rows, columns] or [n]. */
+  parameters(): { name: string; shape: number[] }[];
+  /** One line: instruction set and threads. */
+  description(): string;
+  /** The fp32 values of a parameter, shared, not copied. With bf16 storage: the masters; call `sync` after writing. */
+  parameterView(name: string): ArrayBuffer;
+  /** Rounds masters to the storage type; nothing to do for float32. */
+  sync(): void;
+  /** Matrices normal(0, std), output projections of residual blocks normal(0, std / sqrt(2 L)), norms 1, biases 0. */
+  initialize(seed: number, std: number): Promise<void>;
+  /** Maps the file and converts; ERR_IO if an entry passes its end, ERR_INVALID_ARGUMENT on NaN or infinite weights. */
+  read(path: string, entries: TensorEntry[]): Promise<void>;
+  /** Writes `header`, then the entries at their offsets, and flushes to disk. The caller renames. */
+  write(path: string, header: Uint8Array, entries: TensorEntry[]): Promise<void>;
+  /** Copies all weights of a model of the same config. */
+  copyFrom(other: NativeModel): Promise<void>;
+  memory(): MemoryRow[];
+  dispose(): void;
+}
+
+export interface TrainerCapacity {
+  /** Rows of the largest micro-batch. */
+  maxTokens: number;
+  maxSegments: number;
+  /** Scored sequences: examples of SFT, or two per pair. */
+  maxSequences: number;
+  /** False: forward only (reference scores, evaluation); no gradients, no optimizer states. */
+  training: boolean;
+}
+
+/** Buffers of a trainer. The caller fills the inputs, then calls a step with how much of them is valid. */
+export interface TrainerBuffers {
+  tokens: ArrayBuffer; // int32 [maxTokens]
+  positions: ArrayBuffer; // int32 [maxTokens]
+  targets: ArrayBuffer; // int32 [maxTokens], -100 = none
+  weights: ArrayBuffer; // float32 [maxTokens], d loss / d(-logp) of SFT
+  segments: ArrayBuffer; // int32 [maxSegments, 4]: begin, end, prefixBegin, prefixEnd
+  sequenceOfRow: ArrayBuffer; // int32 [maxTokens]: scored sequence of the row's target, -1 = none; not decreasing
+  referenceLogps: ArrayBuffer; // float32 [maxSequences], input of dpoStep
+  logps: ArrayBuffer; // float32 [maxTokens], output: log-prob of each row's target, 0 where there is none
+  sequenceLogps: ArrayBuffer; // float32 [maxSequences], output: sums of logps
+  pairLosses: ArrayBuffer; // float32 [maxSequences / 2], output of dpoStep
+}
+
+export interface BatchSize {
+  tokens: number;
+  segments: number;
+  sequences: number;
+}
+
+export interface PreferenceOptions {
+  loss: "sigmoid" | "robust" | "hinge" | "ipo";
+  lengthNormalize: boolean;
+  beta: number;
+  labelSmoothing: number;
+  /** 1 / (pairs of the whole optimizer step). */
+  pairWeight: number;
+  /** alpha / (chosen tokens of the whole optimizer step), 0 for none. */
+  nllWeight: number;
+}
+
+export interface UpdateOptions {
+  learningRate: number;
+  beta1: number;
+  beta2: number;
+  eps: number;
+  weightDecay: number;
+  /** 0: no clipping. */
+  maxGradNorm: number;
+  /** Counted from 1. */
+  step: number;
+}
+
+export interface NativeTrainer {
+  buffers(): TrainerBuffers;
+  /** Log-probs by the training forward; fills logps and sequenceLogps. */
+  logps(size: BatchSize): Promise<void>;
+  /** Forward and backward of loss = -sum(weights * logps); gradients accumulate. */
+  sftStep(size: BatchSize): Promise<{ loss: number }>;
+  /** Forward and backward of a preference loss; sequences 2i, 2i + 1 are chosen and rejected. */
+  dpoStep(size: BatchSize, options: PreferenceOptions): Promise<{ loss: number }>;
+  /** Clips, applies AdamW and zeroes gradients. A gradient that is not finite is ERR_INVALID_ARGUMENT, nothing changes. */
+  update(options: UpdateOptions): Promise<{ gradNorm: number }>;
+  /** The gradient of a parameter in fp32, shared; for tests. */
+  gradientView(name: string): ArrayBuffer;
+  /** Zeroes moments and gradients: a new run on the same memory. */
+  reset(): Promise<void>;
+  /** Flat arenas (float32, one after the other after `header`): master, exp_avg, exp_avg_sq. Flushed to disk. */
+  writeState(path: string, header: Uint8Array): Promise<void>;
+  readState(path: string, fileOffset: number): Promise<void>;
+  /** Elements of one arena of the state. */
+  stateElements(): number;
+  memory(): MemoryRow[];
+  dispose(): void;
+}
+
+export interface SamplerCapacity {
+  /** Sequences decoded together. */
+  maxBatch: number;
+  /** Longest prompt plus completion. */
+  maxLength: number;
+  /** Rows of one prefill pass; at least the longest prompt. */
+  maxPrefillTokens: number;
+  /** Positions the key/value cache can hold, all sequences and prompts together. */
+  cacheTokens: number;
+}
+
+export interface GenerationOptions {
+  seed: bigint;
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  maxNewTokens: number;
+  stopTokenIds: number[];
+  /** Byte strings that end a completion as soon as its text contains one; needs tokenBytes. */
+  stopStrings: Uint8Array[];
+}
+
+export interface FinishedSample {
+  prompt: number;
+  sample: number;
+  /** New tokens only; the stop token is the last one if that is what ended the sample. */
+  tokens: ArrayBuffer; // int32
+  logps: ArrayBuffer; // float32, under the unmodified softmax
+  finishReason: "stop" | "length";
+}
+
+export interface NativeSampler {
+  /** Bytes each token contributes to the text: the bytes, and offsets of vocabSize + 1. */
+  setTokenBytes(bytes: Uint8Array, offsets: Int32Array): void;
+  /** Begins a generation; drops what was left of the one before. Packs the weights for decoding. */
+  begin(options: GenerationOptions): void;
+  /** Queues `samples` continuations of a prompt; `prompt` is its number in the RNG key. */
+  submit(prompt: number, tokens: Int32Array, samples: number): void;
+  /** Runs up to `maxSteps` decode steps, admitting waiting prompts as rows leave; resolves with what finished. */
+  run(maxSteps: number): Promise<{ finished: FinishedSample[]; pending: number; generatedTokens: number }>;
+  /** Ends a generation and releases packed weights and cache pages. */
+  end(): void;
+  memory(): MemoryRow[];
+  dispose(): void;
+}
+
+export interface DeviceInfo {
+  name: Device;
+  description: string;
+}
+
+export interface NativeAddon {
+  devices(): DeviceInfo[];
+  Model: new (config: ModelConfig, options: NativeModelOptions) => NativeModel;
+  Trainer: new (model: NativeModel, capacity: TrainerCapacity) => NativeTrainer;
+  Sampler: new (model: NativeModel, capacity: SamplerCapacity) => NativeSampler;
+}
+
+const addonPath = (): string =>
+  process.env["SELFREFINE_ADDON"] ?? resolve(__dirname, "..", "build", "Release", "selfrefine.node");
+
+let loaded: NativeAddon | undefined;
+
+/** The addon, loaded once. ERR_UNSUPPORTED with the remedy if it was not built or cannot be loaded. */
+export function nativeAddon(): NativeAddon {
+  if (loaded) return loaded;
+  const path = addonPath();
+  if (!existsSync(path)) {
+    fail("ERR_UNSUPPORTED", `the native addon is not built (${path} does not exist): run "npm rebuild selfrefine", `
+      + `or "npm run build:native" in a checkout`);
+  }
+  try {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- a .node file has no other loader
+    loaded = require(path) as NativeAddon;
+  } catch (error) {
+    fail("ERR_UNSUPPORTED", `the native addon ${path} cannot be loaded: ${messageOf(error)}; rebuild it with `
+      + `"npm run build:native"`, { file: path }, error);
+  }
+  return loaded;
+}
+
+/** Rewraps what native code threw: its errors belong to another realm under jest, and carry their code as a field. */
+export function fromNative(error: unknown): SelfRefineError {
+  const code = codeOf(error);
+  const known = code !== undefined && code.startsWith("ERR_") ? (code as ErrorCode) : "ERR_INTERNAL";
+  return new SelfRefineError(known, messageOf(error), {}, error);
+}
+
+/** Runs a native call, asynchronous or not, and rewraps what it throws. */
+export async function native<T>(call: () => T | Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+/** The same for a call that returns at once. */
+export function nativeSync<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
