@@ -1,6 +1,6 @@
 // Builds build/Release/selfrefine.node with cmake-js: `npm install` runs it, `npm run build:native` repeats it.
 // It does nothing when the addon is newer than every source, tells what to install when a tool is missing, and shows
-// the compiler's own words when the build fails. Plain JavaScript on Node's own modules, because it runs before anything is built.
+// the compiler's own words when the build fails. Plain JavaScript on Node's own modules: it runs before all else.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -14,7 +14,11 @@ const addon = join(buildFolder, "Release", "selfrefine.node");
 const lock = join(buildFolder, ".building");
 const oldestCmake = [3, 22];
 // A program that only a C++20 compiler with its standard library accepts.
-const cxx20 = "#include <bit>\n#include <concepts>\n#include <span>\ntemplate <std::integral T> T f(std::span<T> x) { return x[0]; }\n";
+const cxx20 = `#include <bit>
+#include <concepts>
+#include <span>
+template <std::integral T> T first(std::span<T> x) { return std::bit_cast<T>(x[0]); }
+`;
 
 const env = { ...process.env, PATH: [process.env.PATH ?? "", join(root, "node_modules", ".bin")].join(delimiter) };
 
@@ -57,8 +61,12 @@ function findCompiler() {
 
 function missingTools(compiler) {
   const hasBuilder = output("ninja", ["--version"]) !== undefined || output("make", ["--version"]) !== undefined;
-  const compilerWanted = `a C++20 compiler, g++ 12 or clang++ 14 or newer (${process.env.CXX ? `CXX=${process.env.CXX}` : "none"} found)`;
-  return [cmakeProblem(), compiler ? undefined : compilerWanted, hasBuilder ? undefined : "ninja or make (none found)"].filter(Boolean);
+  const found = process.env.CXX ? `CXX=${process.env.CXX} is not one` : "none found";
+  return [
+    cmakeProblem(),
+    compiler ? undefined : `a C++20 compiler, g++ 12 or clang++ 14 or newer (${found})`,
+    hasBuilder ? undefined : "ninja or make (none found)",
+  ].filter(Boolean);
 }
 
 function explainMissing(missing) {
@@ -89,6 +97,13 @@ function isAlive(pid) {
   }
 }
 
+function isAbandoned() {
+  const stats = statSync(lock, { throwIfNoEntry: false });
+  if (!stats) return false;
+  const owner = Number(readFileSync(lock, "utf8"));
+  return owner > 0 ? !isAlive(owner) : Date.now() - stats.mtimeMs > 5000; // empty: its writer died before the number
+}
+
 /** Two builds in one folder spoil each other: the second waits; a lock whose owner is gone is taken over. */
 async function takeLock() {
   mkdirSync(buildFolder, { recursive: true });
@@ -99,13 +114,12 @@ async function takeLock() {
     } catch (error) {
       if (error.code !== "EEXIST") throw error;
     }
-    const owner = Number(readFileSync(lock, { encoding: "utf8", flag: "a+" }));
-    if (owner > 0 && !isAlive(owner)) rmSync(lock, { force: true });
+    if (isAbandoned()) rmSync(lock, { force: true });
     else await new Promise((wake) => setTimeout(wake, 200));
   }
 }
 
-/** Runs cmake-js. Resolves to the exit code and everything that was printed; a terminal sees the step count meanwhile. */
+/** Runs cmake-js; resolves to its exit code and all it printed. A terminal sees the step count meanwhile. */
 function compile(compiler) {
   const cmakeJs = createRequire(import.meta.url).resolve("cmake-js/bin/cmake-js");
   const args = [cmakeJs, "build", "--directory", root, "--parallel", String(availableParallelism())];
