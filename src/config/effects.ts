@@ -1,0 +1,56 @@
+// Which options need others to matter. Setting one where it would be ignored is an error, not silence.
+import type { DpoOptions, GenerationOptions, ModelOptions, SftOptions } from "./options";
+import type { EffectRule } from "./parse";
+
+type Training = Pick<SftOptions, "lr_scheduler_type" | "min_lr_ratio" | "max_steps" | "num_train_epochs">;
+
+const trainingRules: readonly EffectRule<Training>[] = [
+  {
+    option: "min_lr_ratio",
+    hasEffect: (options) => options.lr_scheduler_type !== "constant",
+    because: "with lr_scheduler_type constant",
+  },
+  {
+    option: "num_train_epochs",
+    hasEffect: (options) => options.max_steps === 0,
+    because: "with max_steps, which says how long to train",
+  },
+];
+
+export const modelRules: readonly EffectRule<ModelOptions>[] = [
+  {
+    option: "threads",
+    hasEffect: (options) => options.device !== "reference" || options.threads <= 1,
+    because: "with device reference, which has one thread",
+  },
+];
+
+export const sftRules = trainingRules as readonly EffectRule<SftOptions>[];
+
+export const dpoRules: readonly EffectRule<DpoOptions>[] = [
+  ...(trainingRules as readonly EffectRule<DpoOptions>[]),
+  {
+    option: "label_smoothing",
+    hasEffect: (options) => options.label_smoothing === 0 || ["sigmoid", "robust"].includes(options.loss_type),
+    because: "with loss_type hinge or ipo",
+  },
+  {
+    option: "length_normalize",
+    hasEffect: (options) => !options.length_normalize || options.loss_type !== "ipo",
+    because: "with loss_type ipo, which always takes token means",
+  },
+];
+
+const sampling = (options: GenerationOptions) => options.temperature > 0;
+const whenGreedy = "with temperature 0, which is greedy";
+
+export const generationRules: readonly EffectRule<GenerationOptions>[] = [
+  { option: "top_k", hasEffect: sampling, because: whenGreedy },
+  { option: "top_p", hasEffect: sampling, because: whenGreedy },
+  { option: "min_p", hasEffect: sampling, because: whenGreedy },
+  {
+    option: "num_samples",
+    hasEffect: (options) => sampling(options) || options.num_samples === 1,
+    because: "with temperature 0: greedy samples are all the same",
+  },
+];

@@ -1,0 +1,74 @@
+// Every option of the package, once: types, defaults, bounds and one line of help. The TypeScript types, the command
+// line's flags, the keys of a run file and their JSON Schema are all derived from here.
+// Names are those of transformers and TRL. It does NOT know where an option came from or what is done with it.
+import { z } from "zod";
+
+const fraction = z.number().min(0).max(1);
+const positive = z.number().positive();
+const count = z.number().int().min(1);
+
+/** 63 bits, so that a seed is exact in JavaScript's safe range and in the engine's key. */
+const seed = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0)
+  .describe("seed of every random choice; the same seed gives the same result, bit for bit");
+
+export const modelOptions = z.strictObject({
+  device: z.enum(["auto", "cpu", "reference"]).default("auto")
+    .describe("where to compute; auto takes the fastest there is, reference is the slow truth the others are tested with"),
+  dtype: z.enum(["float32", "bfloat16"]).default("float32")
+    .describe("storage of weights and activations; bfloat16 keeps float32 masters"),
+  threads: z.number().int().min(0).default(0).describe("threads of the cpu device; 0 = every processor it may use"),
+});
+export type ModelOptions = z.infer<typeof modelOptions>;
+
+const optimizerShape = {
+  batch_size: count.default(32).describe("rows (sft) or pairs (dpo) of one optimizer step"),
+  micro_batch_tokens: count.default(4096)
+    .describe("tokens of one forward pass; a step accumulates as many passes as it needs, exactly"),
+  max_steps: z.number().int().min(0).default(0).describe("stop after so many optimizer steps; 0 = whole epochs"),
+  lr_scheduler_type: z.enum(["cosine", "linear", "constant"]).default("cosine")
+    .describe("learning rate after the warm-up"),
+  warmup_ratio: fraction.default(0.03).describe("share of the steps in which the learning rate rises from 0"),
+  min_lr_ratio: fraction.default(0).describe("share of the learning rate left at the end of a cosine or linear schedule"),
+  weight_decay: z.number().min(0).default(0).describe("decoupled weight decay of matrices"),
+  adam_beta1: z.number().min(0).lt(1).default(0.9).describe("AdamW: decay of the first moment"),
+  adam_beta2: z.number().min(0).lt(1).default(0.999).describe("AdamW: decay of the second moment"),
+  adam_epsilon: positive.default(1e-8).describe("AdamW: epsilon"),
+  max_grad_norm: z.number().min(0).default(1).describe("clip the gradient to this global norm; 0 = off"),
+  max_length: count.default(1024).describe("longest row in tokens, prompt and completion together"),
+  overlong: z.enum(["error", "drop", "truncate"]).default("error").describe("what to do with a longer row"),
+  seed,
+};
+
+export const sftOptions = z.strictObject({
+  learning_rate: positive.default(2e-5).describe("peak learning rate"),
+  num_train_epochs: z.number().int().min(1).default(3).describe("passes over the data"),
+  completion_only_loss: z.boolean().default(true).describe("score the completion alone, not the prompt"),
+  ...optimizerShape,
+});
+export type SftOptions = z.infer<typeof sftOptions>;
+
+export const dpoOptions = z.strictObject({
+  loss_type: z.enum(["sigmoid", "robust", "hinge", "ipo"]).default("sigmoid").describe("preference loss"),
+  beta: positive.default(0.1).describe("strength of the tie to the reference model"),
+  label_smoothing: z.number().min(0).lt(0.5).default(0)
+    .describe("share of pairs taken to be labelled wrongly (sigmoid: cDPO; robust)"),
+  length_normalize: z.boolean().default(false).describe("divide log-probabilities by the number of tokens"),
+  rpo_alpha: z.number().min(0).default(0).describe("weight of an added NLL term on the chosen completions"),
+  learning_rate: positive.default(1e-6).describe("peak learning rate"),
+  num_train_epochs: z.number().int().min(1).default(1).describe("passes over the pairs"),
+  ...optimizerShape,
+});
+export type DpoOptions = z.infer<typeof dpoOptions>;
+
+export const generationOptions = z.strictObject({
+  num_samples: count.default(1).describe("completions of each prompt"),
+  max_new_tokens: count.default(256).describe("longest completion in tokens"),
+  temperature: z.number().min(0).default(1).describe("0 = greedy"),
+  top_k: z.number().int().min(0).default(0).describe("keep the k most likely tokens; 0 = all"),
+  top_p: z.number().gt(0).max(1).default(1).describe("keep the fewest tokens whose mass reaches this; 1 = all"),
+  min_p: z.number().min(0).lt(1).default(0).describe("cut tokens less likely than this share of the likeliest; 0 = none"),
+  stop: z.array(z.string().min(1)).default([]).describe("texts that end a completion"),
+  max_batch: count.default(64).describe("completions decoded together; does not change them"),
+  seed,
+});
+export type GenerationOptions = z.infer<typeof generationOptions>;

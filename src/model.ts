@@ -1,0 +1,130 @@
+// A language model in memory: its weights on a device, its config and its tokenizer. Loads and saves Hugging Face
+// directories and llama2.c files. It does NOT train or sample; those take a Model.
+import { extname, join } from "node:path";
+import { atomicDirectory } from "./files";
+import { planRead, planWrite, writeModelConfig, type ReadPlan } from "./checkpoint/huggingface";
+import { readLlama2c } from "./checkpoint/llama2c";
+import { modelRules } from "./config/effects";
+import { modelOptions, type ModelOptions } from "./config/options";
+import { parseOptions } from "./config/parse";
+import { fail } from "./errors";
+import {
+  native, nativeAddon, nativeSync, type Device, type DType, type MemoryRow, type ModelConfig, type NativeModel,
+} from "./native";
+import { Tokenizer } from "./text/tokenizer";
+
+/** Weights of a fresh model: normal(0, std); 0.02 is the `initializer_range` of the Llama configs. */
+const INITIALIZER_RANGE = 0.02;
+
+export interface CreateOptions extends Partial<ModelOptions> {
+  seed?: number;
+  initializer_range?: number;
+}
+
+export class Model {
+  private constructor(
+    readonly native: NativeModel,
+    readonly config: ModelConfig,
+    readonly tokenizer: Tokenizer,
+    readonly options: ModelOptions & { device: Device },
+    /** The config.json it came from; unknown keys are kept when it is saved. */
+    private readonly sourceConfig: Record<string, unknown>,
+  ) {}
+
+  /**
+   * Reads a Hugging Face directory, or a llama2.c .bin file with the tokenizer given beside it.
+   * @throws ERR_IO, ERR_CHECKPOINT, ERR_UNSUPPORTED naming the file or tensor; ERR_OUT_OF_MEMORY
+   */
+  static async load(
+    path: string,
+    options: Partial<ModelOptions> & { tokenizer?: Tokenizer } = {},
+  ): Promise<Model> {
+    const { tokenizer: given, ...rest } = options;
+    const llama2c = extname(path) === ".bin";
+    if (llama2c && !given) {
+      fail("ERR_INVALID_ARGUMENT", `${path}: a llama2.c file has no tokenizer; pass one as options.tokenizer`);
+    }
+    const plan = llama2c ? await readLlama2c(path) : await planRead(path);
+    const tokenizer = given ?? (await Tokenizer.load(path));
+    const model = Model.allocate(plan.config, tokenizer, rest, plan.source);
+    try {
+      await model.readWeights(plan);
+      return model;
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  }
+
+  /** A model with fresh random weights, a pure function of the seed. */
+  static async create(config: ModelConfig, tokenizer: Tokenizer, options: CreateOptions = {}): Promise<Model> {
+    const { seed = 0, initializer_range: std = INITIALIZER_RANGE, ...rest } = options;
+    const model = Model.allocate(config, tokenizer, rest, {});
+    await native(() => model.native.initialize(seed, std));
+    return model;
+  }
+
+  private static allocate(
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    given: Partial<ModelOptions>,
+    source: Record<string, unknown>,
+  ): Model {
+    const parsed = parseOptions(modelOptions, given, "model", modelRules);
+    const options = { ...parsed, device: parsed.device === "auto" ? "cpu" as const : parsed.device };
+    if (tokenizer.vocabSize > config.vocabSize) {
+      fail("ERR_CHECKPOINT", `the tokenizer has ${tokenizer.vocabSize} tokens, the model only ${config.vocabSize} `
+        + "(vocab_size): they do not belong together");
+    }
+    const addon = nativeAddon();
+    const memory = nativeSync(() => new addon.Model(config, options));
+    return new Model(memory, config, tokenizer, options, source);
+  }
+
+  private async readWeights(plan: ReadPlan): Promise<void> {
+    for (const file of plan.files) await native(() => this.native.read(file.path, file.entries));
+  }
+
+  /** One line: device, instruction set, threads. */
+  get description(): string {
+    return this.native.description();
+  }
+
+  get parameterCount(): number {
+    return this.native.parameters().reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  }
+
+  memory(): MemoryRow[] {
+    return this.native.memory();
+  }
+
+  /** A second model with the same weights, on the same device. */
+  async clone(): Promise<Model> {
+    const copy = Model.allocate(this.config, this.tokenizer, this.options, this.sourceConfig);
+    await native(() => copy.native.copyFrom(this.native));
+    return copy;
+  }
+
+  /**
+   * Writes a Hugging Face directory that transformers and vLLM load. The name appears when all of it is on disk.
+   * @throws ERR_IO when the directory exists (unless `replace`) or cannot be written
+   */
+  async save(directory: string, options: { dtype?: DType; replace?: boolean } = {}): Promise<void> {
+    const plan = planWrite(this.config, options.dtype ?? this.options.dtype);
+    await atomicDirectory(directory, async (temporary) => {
+      await writeModelConfig(temporary, this.config, options.dtype ?? this.options.dtype, this.sourceConfig);
+      await this.tokenizer.save(temporary);
+      const weights = join(temporary, "model.safetensors");
+      await native(() => this.native.write(weights, plan.header, plan.entries));
+    }, { replace: options.replace ?? false });
+  }
+
+  /** Frees the weights now instead of when the collector finds them. */
+  dispose(): void {
+    this.native.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
