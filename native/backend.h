@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "ops.h"
 
@@ -46,6 +47,9 @@ class Backend {
   SELFREFINE_OPS(SELFREFINE_DECLARE)
 #undef SELFREFINE_DECLARE
 };
+
+/// The names that make_backend() accepts in this build.
+std::vector<std::string> backend_names();
 
 /// Throws ERR_UNSUPPORTED for a backend this build does not have.
 std::unique_ptr<Backend> make_backend(const BackendOptions& options);

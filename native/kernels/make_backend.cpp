@@ -1,0 +1,36 @@
+// The only place that knows every backend of this build by name.
+#include "backend.h"
+
+#include "kernels/reference.h"
+
+namespace selfrefine {
+
+namespace {
+
+struct Maker {
+  const char* name;
+  std::unique_ptr<Backend> (*make)(const BackendOptions& options);
+};
+
+constexpr Maker kMakers[] = {
+    {"reference", [](const BackendOptions&) -> std::unique_ptr<Backend> { return std::make_unique<ReferenceBackend>(); }},
+};
+
+}  // namespace
+
+std::vector<std::string> backend_names() {
+  std::vector<std::string> names;
+  for (const Maker& maker : kMakers) names.emplace_back(maker.name);
+  return names;
+}
+
+std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
+  std::string known;
+  for (const Maker& maker : kMakers) {
+    if (options.name == maker.name) return maker.make(options);
+    known += (known.empty() ? "" : ", ") + std::string(maker.name);
+  }
+  fail(ErrorCode::unsupported, "backend \"", options.name, "\" is not in this build, expected one of ", known);
+}
+
+}  // namespace selfrefine
