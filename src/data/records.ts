@@ -105,7 +105,7 @@ export interface PreferencePair {
   /** Sample index of the chosen path; null for the teacher's. */
   chosen_sample: number | null;
   rejected_sample: number | null;
-  /** Log-probability (nats, summed over the completion) under the reference model; null in files of before. */
+  /** Log-probability (nats, summed over the completion) under the reference model; absent until computed. */
   ref_chosen_logps?: number;
   ref_rejected_logps?: number;
   /** Round of phase 2 that made it, from 0. */
