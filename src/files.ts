@@ -72,7 +72,7 @@ export async function writeFileAtomic(
 }
 
 /** Flushes every file and directory below `root` to the disk: rename alone does not order their contents. */
-async function syncTree(root: string): Promise<void> {
+export async function syncTree(root: string): Promise<void> {
   for (const entry of await readdir(root, { withFileTypes: true })) {
     const path = join(root, entry.name);
     if (entry.isDirectory()) await syncTree(path);

@@ -1,0 +1,51 @@
+// What a training call reports, step by step. Metric names are TRL's, so that existing dashboards and scripts fit.
+
+/** One optimizer step of SFT. */
+export interface SftStepEvent {
+  type: "step";
+  /** Counted from 1. */
+  step: number;
+  total_steps: number;
+  /** Passes over the data so far, with fraction. */
+  epoch: number;
+  /** Mean negative log-likelihood (nats) of the scored tokens. */
+  loss: number;
+  learning_rate: number;
+  /** Global norm before clipping. */
+  grad_norm: number;
+  /** Scored tokens of the step, and all tokens that went through the model. */
+  num_tokens: number;
+  num_input_tokens: number;
+  seconds: number;
+}
+
+/** Reference log-probabilities being computed, before the first update. */
+export interface ReferenceEvent {
+  type: "reference";
+  finished: number;
+  total: number;
+}
+
+/** One optimizer step of DPO. Log-probs are sums over a completion, in nats; means are over the step's pairs. */
+export interface DpoStepEvent extends SftStepEvent {
+  "rewards/chosen": number;
+  "rewards/rejected": number;
+  "rewards/margins": number;
+  /** Share of pairs whose chosen reward is the larger; ties count one half. */
+  "rewards/accuracies": number;
+  "logps/chosen": number;
+  "logps/rejected": number;
+  /** Mean of reference minus policy log-probs over the step's completions: KL(reference || policy) if they are the reference's own samples. */
+  "objective/kl": number;
+}
+
+export interface TrainedEvent {
+  type: "trained";
+  steps: number;
+  /** Rows left out because they were too long, and rows cut. */
+  dropped: number;
+  truncated: number;
+}
+
+export type SftEvent = SftStepEvent | TrainedEvent;
+export type DpoEvent = ReferenceEvent | DpoStepEvent | TrainedEvent;
