@@ -23,11 +23,11 @@ struct AdamWStep {
   Tensor exp_avg;     // (n) f32
   Tensor exp_avg_sq;  // (n) f32
   Tensor gradient;    // (n) f32, zeroed
-  float learning_rate = 0;
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float eps = 1e-8f;
-  float weight_decay = 0;
+  double learning_rate = 0;  // double, because 1 - beta2 of a beta2 rounded to float is off by 1e-5
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
   float gradient_scale = 1;  // of the clipping: min(1, max_grad_norm / norm)
   int64_t step = 1;          // counted from 1
   void check() const;

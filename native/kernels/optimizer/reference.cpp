@@ -23,7 +23,7 @@ void ReferenceBackend::compute(const AdamWStep& op) {
       const double g = double{gradient[i]} * op.gradient_scale;
       const double m = beta1 * exp_avg[i] + (1 - beta1) * g;
       const double v = beta2 * exp_avg_sq[i] + (1 - beta2) * g * g;
-      const double decayed = master[i] - double{op.learning_rate} * op.weight_decay * master[i];
+      const double decayed = master[i] - op.learning_rate * op.weight_decay * master[i];
       exp_avg[i] = static_cast<float>(m);
       exp_avg_sq[i] = static_cast<float>(v);
       master[i] = static_cast<float>(decayed - step_size * m / (std::sqrt(v) / correction2 + op.eps));

@@ -1,0 +1,230 @@
+// One mechanism for all ops: a JavaScript object with the op's fields by name becomes the op's struct, and runs at once
+// on the caller's thread. A tensor is {data: TypedArray, dtype: "float32" | "bfloat16" | ..., shape: [...]}; its memory
+// is used in place. bfloat16 travels as Uint16Array. A field that is left out keeps the struct's default.
+#include "ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/philox.h"
+#include "guarded.h"
+#include "ops_fields.h"
+
+namespace selfrefine {
+
+namespace {
+
+struct Place {
+  std::string op, field;
+  template <typename... Parts>
+  [[noreturn]] void reject(Parts&&... parts) const {
+    fail(ErrorCode::invalid_argument, op, ": ", field, " ", std::forward<Parts>(parts)...);
+  }
+};
+
+DType read_dtype(const Place& place, const Napi::Value& value) {
+  const std::string name = value.ToString();
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16, DType::i32, DType::f64}) {
+    if (name == name_of(dtype)) return dtype;
+  }
+  place.reject("has dtype \"", name, "\", expected float32, bfloat16, float16, int32 or float64");
+}
+
+double read_number(const Place& place, const Napi::Value& value) {
+  if (!value.IsNumber()) place.reject("is not a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+/// Integers up to 2^53 as numbers.
+int64_t read_integer(const Place& place, const Napi::Value& value) {
+  const double number = read_number(place, value);
+  if (number != std::trunc(number) || std::fabs(number) > 0x1p53) place.reject("is ", number, ", expected an integer");
+  return static_cast<int64_t>(number);
+}
+
+std::vector<int64_t> read_integers(const Place& place, const Napi::Value& value) {
+  if (!value.IsArray()) place.reject("is not an array of integers");
+  const Napi::Array list = value.As<Napi::Array>();
+  std::vector<int64_t> numbers;
+  for (uint32_t i = 0; i < list.Length(); ++i) numbers.push_back(read_integer(place, list[i]));
+  return numbers;
+}
+
+void read(const Place& place, const Napi::Value& value, Tensor& out) {
+  if (!value.IsObject()) place.reject("is not a tensor {data, dtype, shape}");
+  const Napi::Object object = value.As<Napi::Object>();
+  const Napi::Value data = object.Get("data");
+  if (!data.IsTypedArray()) place.reject("has no typed array as data");
+  const std::vector<int64_t> shape = read_integers(place, object.Get("shape"));
+  if (shape.empty() || shape.size() > Tensor::kMaxRank) place.reject("has rank ", shape.size(), ", expected 1 to 4");
+  const Napi::TypedArray array = data.As<Napi::TypedArray>();
+  out = Tensor(static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset(),
+               read_dtype(place, object.Get("dtype")), {1});
+  out.rank = static_cast<int>(shape.size());
+  double elements = 1;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] < 0) place.reject("has a negative dimension");
+    out.shape[i] = shape[i];
+    elements *= static_cast<double>(shape[i]);
+  }
+  if (elements * static_cast<double>(size_of(out.dtype)) > static_cast<double>(array.ByteLength())) {
+    place.reject("is ", out.describe(), ", but its data has only ", array.ByteLength(), " bytes");
+  }
+}
+
+void read(const Place& place, const Napi::Value& value, bool& out) {
+  if (!value.IsBoolean()) place.reject("is not a boolean");
+  out = value.As<Napi::Boolean>();
+}
+
+void read(const Place& place, const Napi::Value& value, float& out) {
+  out = static_cast<float>(read_number(place, value));
+}
+void read(const Place& place, const Napi::Value& value, double& out) { out = read_number(place, value); }
+void read(const Place& place, const Napi::Value& value, int64_t& out) { out = read_integer(place, value); }
+
+void read(const Place& place, const Napi::Value& value, int& out) {
+  const int64_t number = read_integer(place, value);
+  if (number != static_cast<int>(number)) place.reject("is ", number, ", expected a 32-bit integer");
+  out = static_cast<int>(number);
+}
+
+void read(const Place& place, const Napi::Value& value, uint64_t& out) {
+  if (!value.IsBigInt()) {
+    out = static_cast<uint64_t>(read_integer(place, value));
+    return;
+  }
+  bool lossless = false;
+  out = value.As<Napi::BigInt>().Uint64Value(&lossless);
+  if (!lossless) place.reject("is not an unsigned 64-bit integer");
+}
+
+void read(const Place& place, const Napi::Value& value, PreferenceKind& out) {
+  out = static_cast<PreferenceKind>(read_integer(place, value));
+}
+
+void read(const Place& place, const Napi::Value& value, std::vector<int64_t>& out) {
+  out = read_integers(place, value);
+}
+
+void read(const Place& place, const Napi::Value& value, std::function<void(int64_t, int64_t)>& out) {
+  if (!value.IsFunction()) place.reject("is not a function");
+  out = [function = value.As<Napi::Function>()](int64_t begin, int64_t end) {
+    function.Call({Napi::Number::New(function.Env(), static_cast<double>(begin)),
+                   Napi::Number::New(function.Env(), static_cast<double>(end))});
+  };
+}
+
+template <typename Op>
+void run_op(Backend& backend, const char* name, const Napi::Object& fields) {
+  Op op;
+  std::vector<std::string> known;
+  visit_fields(op, [&](std::string_view field, auto& member) {
+    known.emplace_back(field);
+    const Napi::Value value = fields.Get(known.back());
+    if (!value.IsUndefined()) read({name, known.back()}, value, member);
+  });
+  const Napi::Array given = fields.GetPropertyNames();
+  for (uint32_t i = 0; i < given.Length(); ++i) {
+    const std::string field = given.Get(i).ToString();
+    if (std::find(known.begin(), known.end(), field) == known.end()) Place{name, field}.reject("is not a field");
+  }
+  backend.run(op);
+}
+
+struct Entry {
+  const char* name;
+  void (*run)(Backend& backend, const char* name, const Napi::Object& fields);
+};
+
+constexpr Entry kOps[] = {
+#define SELFREFINE_ENTRY(Op) {#Op, &run_op<Op>},
+    SELFREFINE_OPS(SELFREFINE_ENTRY)
+#undef SELFREFINE_ENTRY
+};
+
+void run_named(Backend& backend, const std::string& name, const Napi::Value& fields) {
+  for (const Entry& entry : kOps) {
+    if (name != entry.name) continue;
+    if (!fields.IsObject()) Place{name, "fields"}.reject("is not an object");
+    return entry.run(backend, entry.name, fields.As<Napi::Object>());
+  }
+  fail(ErrorCode::invalid_argument, "\"", name, "\" is not an op");
+}
+
+void freeze(Backend& backend, const Napi::Value& value) {
+  if (!value.IsArray()) Place{"freeze", "weights"}.reject("is not an array of tensors");
+  const Napi::Array list = value.As<Napi::Array>();
+  std::vector<Tensor> weights(list.Length());
+  for (uint32_t i = 0; i < list.Length(); ++i) read({"freeze", "weights"}, list[i], weights[i]);
+  backend.freeze(weights);
+}
+
+template <typename F>
+void add_method(Napi::Object& object, const char* name, F&& f) {
+  object.Set(name, Napi::Function::New(
+                       object.Env(),
+                       [f](const Napi::CallbackInfo& info) { return guarded(info.Env(), [&] { return f(info); }); },
+                       name));
+}
+
+/// { name, description, run(op, fields), freeze(weights), thaw() }
+Napi::Object create_backend(const Napi::CallbackInfo& info) {
+  BackendOptions options;
+  const Napi::Object given = info[0].ToObject();
+  if (given.Has("name")) options.name = given.Get("name").ToString();
+  if (given.Has("threads")) read({"backend", "threads"}, given.Get("threads"), options.threads);
+  const std::shared_ptr<Backend> backend = make_backend(options);
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("name", backend->name());
+  object.Set("description", backend->description());
+  add_method(object, "run", [backend](const Napi::CallbackInfo& call) {
+    run_named(*backend, call[0].ToString(), call[1]);
+  });
+  add_method(object, "freeze", [backend](const Napi::CallbackInfo& call) { freeze(*backend, call[0]); });
+  add_method(object, "thaw", [backend](const Napi::CallbackInfo&) { backend->thaw(); });
+  return object;
+}
+
+template <typename Names>
+Napi::Array to_array(Napi::Env env, const Names& names) {
+  Napi::Array array = Napi::Array::New(env);
+  uint32_t i = 0;
+  for (const auto& name : names) array.Set(i++, Napi::String::New(env, name));
+  return array;
+}
+
+template <size_t kSize>
+std::array<uint32_t, kSize> read_words(const char* field, const Napi::Value& value) {
+  const std::vector<int64_t> numbers = read_integers({"philox", field}, value);
+  if (numbers.size() != kSize) Place{"philox", field}.reject("has ", numbers.size(), " words, expected ", kSize);
+  std::array<uint32_t, kSize> words{};
+  for (size_t i = 0; i < kSize; ++i) words[i] = static_cast<uint32_t>(numbers[i]);
+  return words;
+}
+
+Napi::Array philox(const Napi::CallbackInfo& info) {
+  const PhiloxBlock block = philox4x32(read_words<4>("counter", info[0]), read_words<2>("key", info[1]));
+  Napi::Array words = Napi::Array::New(info.Env());
+  for (uint32_t i = 0; i < 4; ++i) words.Set(i, block[i]);
+  return words;
+}
+
+}  // namespace
+
+Napi::Object make_ops(Napi::Env env) {
+  std::vector<std::string> names;
+  for (const Entry& entry : kOps) names.emplace_back(entry.name);
+  Napi::Object ops = Napi::Object::New(env);
+  ops.Set("names", to_array(env, names));
+  add_method(ops, "backends", [](const Napi::CallbackInfo& info) { return to_array(info.Env(), backend_names()); });
+  add_method(ops, "create", create_backend);
+  add_method(ops, "philox", philox);
+  return ops;
+}
+
+}  // namespace selfrefine

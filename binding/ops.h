@@ -1,0 +1,11 @@
+// Every op of every backend, for test/ and bench/ alone: the product goes through the engine.
+#pragma once
+
+#include "napi_setup.h"
+
+namespace selfrefine {
+
+/// { names, backends(), create({name, threads}), philox(counter, key) }; see ops.cpp.
+Napi::Object make_ops(Napi::Env env);
+
+}  // namespace selfrefine
