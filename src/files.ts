@@ -29,6 +29,11 @@ export function ioError(error: unknown, action: string, path: string): SelfRefin
   return new SelfRefineError("ERR_IO", `cannot ${action} ${path}: ${reason}`, { path, errno }, error);
 }
 
+/** Raised by the operating system, not by the code that made the data. */
+function isSystemError(error: unknown): boolean {
+  return typeof (error as { errno?: unknown } | null)?.errno === "number";
+}
+
 async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, "r");
   try {
@@ -45,7 +50,7 @@ function temporarySibling(path: string): string {
 /**
  * Writes a file so that its name holds the old content or the new one, whole, even across a crash.
  * Chunks of an iterable are written as they come, so a large file needs no memory of its size.
- * @throws ERR_IO naming `path`; the temporary sibling is removed.
+ * @throws ERR_IO naming `path`; what the iterable throws passes through. The temporary sibling is removed.
  */
 export async function writeFileAtomic(
   path: string,
@@ -67,7 +72,7 @@ export async function writeFileAtomic(
     await syncDirectory(dirname(target));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined); // the first error is the one to tell
-    throw ioError(error, "write", path);
+    throw isSystemError(error) ? ioError(error, "write", path) : error;
   }
 }
 
@@ -123,7 +128,7 @@ export async function atomicDirectory<T>(
     return result;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-    throw codeOf(error)?.startsWith("E") ? ioError(error, "write", path) : error;
+    throw isSystemError(error) ? ioError(error, "write", path) : error;
   }
 }
 

@@ -23,7 +23,7 @@ describe("writeFileAtomic", () => {
       yield "new, but ";
       throw new Error("boom");
     })();
-    await expect(writeFileAtomic(at("kept.txt"), source)).rejects.toMatchObject({ code: "ERR_IO" });
+    await expect(writeFileAtomic(at("kept.txt"), source)).rejects.toThrow(/^boom$/);
     expect(readFileSync(at("kept.txt"), "utf8")).toBe("old");
     expect(readdirSync(directory).filter((name) => name.includes("tmp-"))).toEqual([]);
   });
