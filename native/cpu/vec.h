@@ -16,7 +16,7 @@
 
 #define SELFREFINE_ISA_BEGIN namespace selfrefine { namespace SELFREFINE_ISA { namespace {
 #define SELFREFINE_ISA_END } } }
-#define SELFREFINE_INLINE [[maybe_unused]] inline __attribute__((always_inline))
+#define SELFREFINE_INLINE inline __attribute__((always_inline, unused))
 
 // Gives `Vec` (struct with the native register `v`), `Mask`, `kWidth` and the primitives:
 //   load(float*|bf16*), load_n, store, store_n   n lanes, 0 <= n <= kWidth; the lanes above read as 0 and are not written

@@ -5,6 +5,10 @@ SELFREFINE_ISA_BEGIN
 
 constexpr int kWidth = 8;
 
+// The register tile of matrix products: 6 x 2 accumulators of 16 registers, the rest for operands.
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = 2;
+
 struct Vec {
   __m256 v;
 };
@@ -84,6 +88,25 @@ SELFREFINE_INLINE float reduce_max(Vec x) {
   const __m128 half = _mm_max_ps(_mm256_castps256_ps128(x.v), _mm256_extractf128_ps(x.v, 1));
   const __m128 pair = _mm_max_ps(half, _mm_movehl_ps(half, half));
   return pair[0] > pair[1] ? pair[0] : pair[1];
+}
+
+// 8 x 8 in three rounds: pairs of rows, pairs of pairs, then 128-bit halves.
+SELFREFINE_INLINE void transpose(Vec (&r)[kWidth]) {
+  __m256 t[kWidth], u[kWidth];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i].v, r[i + 1].v);
+    t[i + 1] = _mm256_unpackhi_ps(r[i].v, r[i + 1].v);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    u[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+    u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+    u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i].v = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
+    r[i + 4].v = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
+  }
 }
 
 SELFREFINE_ISA_END

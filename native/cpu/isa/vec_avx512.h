@@ -9,6 +9,10 @@ SELFREFINE_ISA_BEGIN
 
 constexpr int kWidth = 16;
 
+// The register tile of matrix products: 12 x 2 accumulators of 32 registers, the rest for operands.
+constexpr int kTileRows = 12;
+constexpr int kTileVectors = 2;
+
 struct Vec {
   __m512 v;
 };
@@ -66,5 +70,30 @@ SELFREFINE_INLINE float reduce_add(Vec x) {
 }
 
 SELFREFINE_INLINE float reduce_max(Vec x) { return _mm512_reduce_max_ps(x.v); }
+
+// 16 x 16 in four rounds: pairs of rows, pairs of pairs, then whole 128-bit lanes twice.
+SELFREFINE_INLINE void transpose(Vec (&r)[kWidth]) {
+  __m512 t[kWidth];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i].v, r[i + 1].v);
+    t[i + 1] = _mm512_unpackhi_ps(r[i].v, r[i + 1].v);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i].v = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+    r[i + 1].v = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+    r[i + 2].v = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+    r[i + 3].v = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+  }
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_f32x4(r[i].v, r[i + 4].v, 0x88);
+    t[i + 4] = _mm512_shuffle_f32x4(r[i].v, r[i + 4].v, 0xdd);
+    t[i + 8] = _mm512_shuffle_f32x4(r[i + 8].v, r[i + 12].v, 0x88);
+    t[i + 12] = _mm512_shuffle_f32x4(r[i + 8].v, r[i + 12].v, 0xdd);
+  }
+  for (int i = 0; i < 8; ++i) {
+    r[i].v = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+    r[i + 8].v = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+  }
+}
 
 SELFREFINE_ISA_END

@@ -4,6 +4,10 @@ SELFREFINE_ISA_BEGIN
 
 constexpr int kWidth = 4;
 
+// The register tile of matrix products: 6 x 2 accumulators of an assumed 16 registers, the rest for operands.
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = 2;
+
 typedef float Floats __attribute__((vector_size(16)));
 typedef int32_t Ints __attribute__((vector_size(16)));
 
@@ -99,6 +103,17 @@ SELFREFINE_INLINE float reduce_max(Vec x) {
   const float a = x.v[0] > x.v[2] ? x.v[0] : x.v[2];
   const float b = x.v[1] > x.v[3] ? x.v[1] : x.v[3];
   return a > b ? a : b;
+}
+
+SELFREFINE_INLINE void transpose(Vec (&r)[kWidth]) {
+  const Floats a = __builtin_shufflevector(r[0].v, r[1].v, 0, 4, 1, 5);
+  const Floats b = __builtin_shufflevector(r[0].v, r[1].v, 2, 6, 3, 7);
+  const Floats c = __builtin_shufflevector(r[2].v, r[3].v, 0, 4, 1, 5);
+  const Floats d = __builtin_shufflevector(r[2].v, r[3].v, 2, 6, 3, 7);
+  r[0].v = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+  r[1].v = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+  r[2].v = __builtin_shufflevector(b, d, 0, 1, 4, 5);
+  r[3].v = __builtin_shufflevector(b, d, 2, 3, 6, 7);
 }
 
 SELFREFINE_ISA_END

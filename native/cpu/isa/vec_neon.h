@@ -5,6 +5,10 @@ SELFREFINE_ISA_BEGIN
 
 constexpr int kWidth = 4;
 
+// The register tile of matrix products: 12 x 2 accumulators of 32 registers, the rest for operands.
+constexpr int kTileRows = 12;
+constexpr int kTileVectors = 2;
+
 struct Vec {
   float32x4_t v;
 };
@@ -83,5 +87,14 @@ SELFREFINE_INLINE float reduce_add(Vec x) {
 }
 
 SELFREFINE_INLINE float reduce_max(Vec x) { return vmaxvq_f32(x.v); }
+
+SELFREFINE_INLINE void transpose(Vec (&r)[kWidth]) {
+  const float32x4x2_t ab = vtrnq_f32(r[0].v, r[1].v);
+  const float32x4x2_t cd = vtrnq_f32(r[2].v, r[3].v);
+  r[0].v = vcombine_f32(vget_low_f32(ab.val[0]), vget_low_f32(cd.val[0]));
+  r[1].v = vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1]));
+  r[2].v = vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0]));
+  r[3].v = vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1]));
+}
 
 SELFREFINE_ISA_END
