@@ -5,13 +5,15 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fail } from "../errors";
-import { readRecords } from "../data/table";
+import type { DelimitedOptions } from "../data/delimited";
+import { streamRecords } from "../data/table";
 
 /** A row with the place it stands at, for messages. */
 export interface Row {
   fields: Readonly<Record<string, unknown>>;
-  /** "path row 12" */
+  /** "path:12": a line of text, or a row of a JSON array or Parquet file. */
   where: string;
+  /** Its number among the rows, from 0. */
   index: number;
 }
 
@@ -23,16 +25,17 @@ export function findFile(dir: string, names: readonly string[], task: string): s
     { task, dir, tried });
 }
 
-/** Errors: those of readRecords; ERR_DATA when a row is no object. */
-export async function readRows(path: string): Promise<Row[]> {
-  const records: readonly unknown[] = await readRecords(path);
-  return records.map((record, index) => {
-    const where = `${path} row ${index + 1}`;
-    if (typeof record !== "object" || record === null || Array.isArray(record)) {
-      fail("ERR_DATA", `${where}: got ${JSON.stringify(record)?.slice(0, 60)}, wanted an object`, { path, row: index + 1 });
+/** Errors: those of streamRecords; ERR_DATA when a row is no object. */
+export async function readRows(path: string, options: DelimitedOptions = {}): Promise<Row[]> {
+  const rows: Row[] = [];
+  for await (const { value, line } of streamRecords(path, options)) {
+    const where = `${path}:${line}`;
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      fail("ERR_DATA", `${where}: got ${JSON.stringify(value)?.slice(0, 60)}, wanted an object`, { path, line });
     }
-    return { fields: record as Record<string, unknown>, where, index };
-  });
+    rows.push({ fields: value as Record<string, unknown>, where, index: rows.length });
+  }
+  return rows;
 }
 
 export async function readSplit(dir: string, names: readonly string[], task: string): Promise<Row[]> {
@@ -43,9 +46,7 @@ export async function readSplit(dir: string, names: readonly string[], task: str
 export function textField(row: Row, field: string): string {
   const value = row.fields[field];
   if (typeof value === "string" && value.trim() !== "") return value;
-  const fields = Object.keys(row.fields).join(", ");
-  return fail("ERR_DATA", `${row.where}: field "${field}" is ${JSON.stringify(value) ?? "absent"}, wanted a text; `
-    + `the row has ${fields}`, { field });
+  return wrongField(row, field, "a text");
 }
 
 /** A text, or a number written as one. */
@@ -57,8 +58,7 @@ export function scalarField(row: Row, field: string): string {
 export function listField(row: Row, field: string): readonly unknown[] {
   const value = row.fields[field];
   if (Array.isArray(value)) return value as unknown[];
-  return fail("ERR_DATA", `${row.where}: field "${field}" is ${JSON.stringify(value)?.slice(0, 60) ?? "absent"}, wanted a list`,
-    { field });
+  return wrongField(row, field, "a list");
 }
 
 /** A nested object such as `question: {stem, choices}`, as a row of its own. */
@@ -67,7 +67,13 @@ export function objectField(row: Row, field: string): Row {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return { ...row, fields: value as Record<string, unknown> };
   }
-  return fail("ERR_DATA", `${row.where}: field "${field}" is ${JSON.stringify(value) ?? "absent"}, wanted an object`, { field });
+  return wrongField(row, field, "an object");
+}
+
+function wrongField(row: Row, field: string, wanted: string): never {
+  const got = JSON.stringify(row.fields[field])?.slice(0, 60) ?? "absent";
+  const fields = Object.keys(row.fields).join(", ");
+  return fail("ERR_DATA", `${row.where}: field "${field}" is ${got}, wanted ${wanted}; the row has ${fields}`, { field });
 }
 
 /** Names a Hugging Face split may go by on disk. */

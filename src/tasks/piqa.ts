@@ -25,8 +25,9 @@ export const piqa: Task = choiceTask({
   },
 });
 
-function fromRationales(dir: string): Question[] {
-  return readRationales(dir, "train").map((row, index) => ({
+async function fromRationales(dir: string): Promise<Question[]> {
+  const rows = await readRationales(dir, "train");
+  return rows.map((row, index) => ({
     id: `${NAME}-train-${index}`, task: NAME, split: "train", question: row.question,
     choices: toChoices(row.choices, row.where), gold: letter(row.answer),
   }));

@@ -1,12 +1,10 @@
-// The words around a question that the method itself fixes: the trigger and the teacher's zero-shot prompt.
-// It does NOT know the student's template (Alpaca, chat): that is the tokenizer's business.
+// The teacher's zero-shot prompt, in the layout the method publishes.
+// It does NOT know the student's template or its trigger (see text/templates.ts).
 
 import type { Question } from "../data/records";
 import type { Task } from "./task";
 
-/** Appended to a student's prompt to ask for reasoning. */
-export const COT_TRIGGER = "Let's think step by step";
-/** The teacher's variant, as its published prompt spells it. */
+/** The teacher's variant of the trigger, hyphens and all, as its published prompt spells it. */
 export const TEACHER_TRIGGER = "Let's think step-by-step";
 
 /** Instruction, question, options, then "Answer:" and (with reasoning asked for) the trigger. */

@@ -3,9 +3,12 @@
 // The first chain is FLAN-T5's, the second (where there is one) LLaMA-2's. Both were shown the gold label.
 // It does NOT judge the chains.
 
-import { readFileSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, fail } from "../errors";
+import { streamRecords } from "../data/table";
+import { fail, messageOf } from "../errors";
+
+export type RationaleSplit = "train" | "valid" | "test";
 
 export interface RationaleRow {
   question: string;
@@ -21,14 +24,19 @@ const SHAPE = /^(.*?Thus, the answer is \(([a-z])\).*?)\n\nQ: (.*?)\nAnswer Choi
 const SECOND = " llama rationale:";
 
 /** All parts `llm/<split>_CoT_<n>.json` of a folder in numeric order. Errors: ERR_IO, ERR_DATA. */
-export function readRationales(dir: string, split: "train" | "valid" | "test"): RationaleRow[] {
+export async function readRationales(dir: string, split: RationaleSplit): Promise<RationaleRow[]> {
   const folder = join(dir, "llm");
   const name = new RegExp(`^${split}_CoT_(\\d+)\\.json$`);
   const parts = listFolder(folder)
     .flatMap((file) => { const n = name.exec(file)?.[1]; return n === undefined ? [] : [{ file, n: Number(n) }]; })
     .sort((a, b) => a.n - b.n);
   if (parts.length === 0) fail("ERR_IO", `${folder} holds no ${split}_CoT_<n>.json`, { folder });
-  return parts.flatMap(({ file }) => readPart(join(folder, file)));
+  const rows: RationaleRow[] = [];
+  for (const { file } of parts) {
+    const path = join(folder, file);
+    for await (const { value, line } of streamRecords(path)) rows.push(parseRationale(value, `${path}:${line}`));
+  }
+  return rows;
 }
 
 function listFolder(folder: string): string[] {
@@ -37,17 +45,6 @@ function listFolder(folder: string): string[] {
   } catch (error) {
     return fail("ERR_IO", `${folder}: ${messageOf(error)}; wanted a folder of rationale files`, { folder }, error);
   }
-}
-
-function readPart(path: string): RationaleRow[] {
-  let list: unknown;
-  try {
-    list = JSON.parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    fail("ERR_DATA", `${path} is no JSON: ${messageOf(error)}`, { path }, error);
-  }
-  if (!Array.isArray(list)) fail("ERR_DATA", `${path}: wanted a list of strings`, { path });
-  return list.map((text: unknown, index) => parseRationale(text, `${path} row ${index + 1}`));
 }
 
 /** Errors: ERR_DATA naming the row when a part of the pattern is missing. */
