@@ -7,6 +7,7 @@ import { describe, expect, test } from "@jest/globals";
 
 const root = resolve(__dirname, "..");
 const places = ["src", "native", "binding", "test", "bench", "scripts", "configs", ".ci", "README.md", "CMakeLists.txt"];
+const legend = "native/ops.h"; // begins with the one table of dimension letters
 const cxxName = /\.(cpp|h|cu|cuh)$/;
 const codeName = /\.(cpp|h|cu|cuh|ts|mjs|cjs|py)$/;
 const textName = /\.(cpp|h|cu|cuh|ts|mjs|cjs|py|sh|md|yaml|yml|json|txt)$|\/run$/;
@@ -152,7 +153,8 @@ describe("the house", () => {
       const lines = (text.get(path) ?? "").split("\n").filter((line, i) => !(i === 0 && line.startsWith("#!")));
       const opening = /^(\/\/|\/\*|#(?!\s*(pragma|include|define|if))|""")/.test(lines[0] ?? "");
       const length = lines.findIndex((line) => !/^(\/\/|#(?!\s*(pragma|include|define|if)))/.test(line));
-      return !opening ? [`${path}: no header comment`] : length > 8 ? [`${path}: header of ${length} lines`] : [];
+      if (!opening) return [`${path}: no header comment`];
+      return length > 8 && path !== legend ? [`${path}: header of ${length} lines`] : [];
     });
     expect(wrong).toEqual([]);
   });
