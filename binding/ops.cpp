@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/philox.h"
+#include "cpu/cpu_features.h"
 #include "guarded.h"
 #include "ops_fields.h"
 
@@ -172,12 +174,32 @@ void add_method(Napi::Object& object, const char* name, F&& f) {
                        name));
 }
 
+/// The instruction set of the CPU backend is chosen when it is made, from the environment: there for one construction.
+class ForcedIsa {
+ public:
+  explicit ForcedIsa(const Napi::Value& name) {
+    if (name.IsUndefined()) return;
+    if (const char* value = std::getenv(kVariable)) before_ = value;
+    setenv(kVariable, name.ToString().Utf8Value().c_str(), 1);
+    forced_ = true;
+  }
+  ~ForcedIsa() {
+    if (forced_) before_.empty() ? unsetenv(kVariable) : setenv(kVariable, before_.c_str(), 1);
+  }
+
+ private:
+  static constexpr const char* kVariable = "SELFREFINE_CPU_ISA";
+  std::string before_;
+  bool forced_ = false;
+};
+
 /// { name, description, run(op, fields), freeze(weights), thaw() }
 Napi::Object create_backend(const Napi::CallbackInfo& info) {
   BackendOptions options;
   const Napi::Object given = info[0].ToObject();
   if (given.Has("name")) options.name = given.Get("name").ToString();
   if (given.Has("threads")) read({"backend", "threads"}, given.Get("threads"), options.threads);
+  const ForcedIsa forced(given.Get("isa"));
   const std::shared_ptr<Backend> backend = make_backend(options);
   Napi::Object object = Napi::Object::New(info.Env());
   object.Set("name", backend->name());
@@ -222,6 +244,11 @@ Napi::Object make_ops(Napi::Env env) {
   Napi::Object ops = Napi::Object::New(env);
   ops.Set("names", to_array(env, names));
   add_method(ops, "backends", [](const Napi::CallbackInfo& info) { return to_array(info.Env(), backend_names()); });
+  add_method(ops, "cpuIsas", [](const Napi::CallbackInfo& info) {
+    std::vector<std::string> isas;
+    for (const Isa isa : supported_isas()) isas.emplace_back(isa_name(isa));
+    return to_array(info.Env(), isas);
+  });
   add_method(ops, "create", create_backend);
   add_method(ops, "philox", philox);
   return ops;

@@ -5,7 +5,7 @@
 
 namespace selfrefine {
 
-/// { names, backends(), create({name, threads}), philox(counter, key) }; see ops.cpp.
+/// { names, backends(), cpuIsas(), create({name, threads, isa}), philox(counter, key) }; see ops.cpp.
 Napi::Object make_ops(Napi::Env env);
 
 }  // namespace selfrefine

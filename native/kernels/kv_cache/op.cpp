@@ -10,10 +10,12 @@ namespace {
 void check_cache(const char* op, const Tensor& k, const Tensor& v) {
   expect_real(op, "k_cache", k, 4);
   expect(op, "v_cache", v, {k.dim(0), k.dim(1), k.dim(2), k.dim(3)}, k.dtype);
+  expect_that(op, k.dim(1) > 0 && k.dim(2) > 0, "k_cache must have at least one head and one position a page");
 }
 
 void check_qkv(const char* op, const Tensor& qkv, const Tensor& k, int num_heads) {
   expect_real(op, "qkv", qkv, 3);
+  expect_that(op, num_heads > 0, "num_heads must be positive");
   expect(op, "qkv", qkv, {qkv.dim(0), num_heads + 2 * k.dim(1), k.dim(3)}, k.dtype);
 }
 
@@ -38,7 +40,7 @@ void AttentionDecode::check() const {
   check_cache(op, k_cache, v_cache);
   check_qkv(op, qkv, k_cache, num_heads);
   const int64_t b = qkv.dim(0);
-  expect_that(op, num_heads > 0 && num_heads % k_cache.dim(1) == 0, "num_heads must be a multiple of num_kv_heads");
+  expect_that(op, num_heads % k_cache.dim(1) == 0, "num_heads must be a multiple of num_kv_heads");
   expect(op, "out", out, {b, num_heads, k_cache.dim(3)}, k_cache.dtype);
   expect(op, "page_table", page_table, {b, page_table.dim(1)}, DType::i32);
   expect(op, "lengths", lengths, {b}, DType::i32);
