@@ -127,7 +127,8 @@ SELFREFINE_INLINE void keep_partial(const float* sums, float* partial, int64_t l
 
 void multiply(const TileJob& job) {
   alignas(64) float sums[kTileRows * kColumns];
-  for (int64_t begin = 0; begin < job.steps; begin += job.block) {
+  int64_t begin = 0;
+  do {  // once even for no steps at all: the sum is 0 then
     const int64_t steps = min_of(job.block, job.steps - begin);
     const bool first = job.first && begin == 0;
     const bool last = job.last && begin + steps == job.steps;
@@ -144,7 +145,8 @@ void multiply(const TileJob& job) {
         else finish<bf16>(job, sums, i, rows, j, min_of<int64_t>(kColumns, job.columns - j));
       }
     }
-  }
+    begin += job.block;
+  } while (begin < job.steps);
 }
 
 #ifdef SELFREFINE_DOT_PAIRS

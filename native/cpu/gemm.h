@@ -1,0 +1,83 @@
+// Matrix products of the CPU backend: c = a b (+ bias) (+ add), row-major, summed in fp32, on all threads of a pool.
+// An element of c depends on its row of a, its column of b and k alone: not on m, n, its position, the number of threads or
+// whether b was packed before, bit for bit. It knows nothing of layers or ops.
+#pragma once
+
+#include <cstdint>
+
+#include "core/dtype.h"
+#include "cpu/gemm_kernels.h"
+#include "cpu/huge_buffer.h"
+#include "cpu/thread_pool.h"
+
+namespace selfrefine {
+
+/// A row-major operand that is read: element (i, j) at data[i * ld + j].
+struct ConstMatrix {
+  const void* data = nullptr;
+  int64_t ld = 0;
+};
+
+/// The right operand of a product, packed once to be used often: weights in decoding, or over micro-batches.
+class PackedMatrix {
+ public:
+  int64_t n() const { return n_; }
+  int64_t k() const { return k_; }
+  int64_t bytes() const { return memory_.bytes(); }
+
+ private:
+  friend class Gemm;
+  HugeBuffer memory_;
+  const GemmKernels* kernels_ = nullptr;
+  DType dtype_ = DType::f32;
+  int64_t n_ = 0, k_ = 0;
+};
+
+struct GemmArgs {
+  int64_t m = 0, n = 0, k = 0;
+  ConstMatrix a{};  // (m, k), or (k, m) if trans_a
+  ConstMatrix b{};  // (k, n), or (n, k) if trans_b; unused if packed_b is given
+  void* c = nullptr;  // (m, n)
+  int64_t ldc = 0;
+  DType ab_dtype = DType::f32;  // float32, or bfloat16
+  DType c_dtype = DType::f32;   // float32, or bfloat16 with bfloat16 operands
+  bool trans_a = false, trans_b = false;
+  const void* bias = nullptr;  // (n) of c_dtype, or none
+  ConstMatrix add{};             // (m, n) of c_dtype, or none; may be c itself, to accumulate
+  const PackedMatrix* packed_b = nullptr;
+};
+
+/// The three products of a linear layer y = x W^T (+ bias), x (N, in), W (out, in):
+///   y = x W^T     {m = N,   n = out, k = in,  a = x,  b = W, trans_b}
+///   dx = dy W     {m = N,   n = in,  k = out, a = dy, b = W}
+///   dW += dy^T x  {m = out, n = in,  k = N,   a = dy, b = x, trans_a, add = dW}
+///
+/// One object serves one caller at a time: it owns the work area, which grows to at most about 24 MiB in the first calls.
+class Gemm {
+ public:
+  Gemm(const GemmKernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  /// Throws invalid_argument or shape on impossible arguments, out_of_memory if the work area cannot grow.
+  void operator()(const GemmArgs& args);
+
+  /// Packs b, (k, n) or (n, k) if trans_b, into `packed`, whose memory is kept if it is large enough.
+  void pack_b(PackedMatrix& packed, ConstMatrix b, bool trans_b, int64_t n, int64_t k, DType dtype);
+
+  int64_t workspace_bytes() const { return a_.bytes() + b_.bytes() + partial_.bytes(); }
+
+ private:
+  struct Plan;
+
+  Plan make_plan(const GemmArgs& args) const;
+  void block(const GemmArgs& args, const Plan& plan, int64_t row, int64_t column, int64_t step);
+  void multiply_tiles(const GemmArgs& args, const Plan& plan, TileJob whole, int64_t rows, int64_t columns);
+  void pack_all(const PackJob* jobs, int count);
+
+  const GemmKernels& kernels_;
+  ThreadPool& pool_;
+  HugeBuffer a_, b_, partial_;
+};
+
+}  // namespace selfrefine

@@ -1,0 +1,60 @@
+// Anonymous mappings aligned to huge pages.
+#include "cpu/huge_buffer.h"
+
+#include <cstring>
+#include <utility>
+
+#include <sys/mman.h>
+
+#include "core/error.h"
+
+namespace selfrefine {
+namespace {
+
+constexpr int64_t kHugePage = int64_t{1} << 21;
+
+/// Maps `bytes`, a multiple of kHugePage, at a multiple of it; null when the system has no more.
+void* map_aligned(int64_t bytes) {
+  const size_t padded = static_cast<size_t>(bytes + kHugePage);
+  void* raw = mmap(nullptr, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (raw == MAP_FAILED) return nullptr;
+  char* begin = static_cast<char*>(raw);
+  const size_t skip = static_cast<size_t>(-reinterpret_cast<uintptr_t>(raw) & (kHugePage - 1));
+  if (skip > 0) munmap(begin, skip);
+  const size_t rest = static_cast<size_t>(kHugePage) - skip;
+  if (rest > 0) munmap(begin + skip + bytes, rest);
+  return begin + skip;
+}
+
+}  // namespace
+
+HugeBuffer::HugeBuffer(int64_t bytes, const char* what) { reserve(bytes, what); }
+
+HugeBuffer::~HugeBuffer() {
+  if (memory_ != nullptr) munmap(memory_, static_cast<size_t>(bytes_));
+}
+
+HugeBuffer::HugeBuffer(HugeBuffer&& other) noexcept
+    : memory_(std::exchange(other.memory_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+
+HugeBuffer& HugeBuffer::operator=(HugeBuffer&& other) noexcept {
+  std::swap(memory_, other.memory_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+void HugeBuffer::reserve(int64_t bytes, const char* what) {
+  if (bytes <= bytes_) return;
+  const int64_t wanted = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  void* memory = map_aligned(wanted);
+  if (memory == nullptr) fail(ErrorCode::out_of_memory, what, ": the system gave no ", wanted, " bytes");
+#if defined(MADV_HUGEPAGE)
+  madvise(memory, static_cast<size_t>(wanted), MADV_HUGEPAGE);
+#endif
+  std::memset(memory, 0, static_cast<size_t>(wanted));
+  if (memory_ != nullptr) munmap(memory_, static_cast<size_t>(bytes_));
+  memory_ = memory;
+  bytes_ = wanted;
+}
+
+}  // namespace selfrefine
