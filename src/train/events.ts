@@ -35,7 +35,10 @@ export interface DpoStepEvent extends SftStepEvent {
   "rewards/accuracies": number;
   "logps/chosen": number;
   "logps/rejected": number;
-  /** Mean of reference minus policy log-probs over the step's completions: KL(reference || policy) if they are the reference's own samples. */
+  /**
+   * Mean of reference minus policy log-probs over the step's completions: an estimate of KL(reference || policy) as far
+   * as they are the reference's own samples.
+   */
   "objective/kl": number;
 }
 
@@ -48,4 +51,11 @@ export interface TrainedEvent {
 }
 
 export type SftEvent = SftStepEvent | TrainedEvent;
-export type DpoEvent = ReferenceEvent | DpoStepEvent | TrainedEvent;
+/** All reference log-probs, sums over each completion in nats, in the order of the pairs: worth storing with them. */
+export interface ReferenceLogpsEvent {
+  type: "reference_logps";
+  chosen: Float32Array;
+  rejected: Float32Array;
+}
+
+export type DpoEvent = ReferenceEvent | ReferenceLogpsEvent | DpoStepEvent | TrainedEvent;

@@ -1,0 +1,89 @@
+// The state of an unfinished training on disk: master weights and both AdamW moments as one safetensors file, and the
+// loop's place as JSON. A checkpoint's name appears when it is whole; older ones go only after that, so a crash at any
+// moment leaves one that can be continued. It does NOT know what is being trained.
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { fail } from "../errors";
+import { atomicDirectory, ioError, readJson, stableJson, writeFileAtomic } from "../files";
+import { buildHeader, readHeader } from "./safetensors";
+
+/** What is saved and restored: a TrainingSession, seen from here. */
+export interface StatefulSession {
+  readonly stateElements: number;
+  writeState(path: string, header: Uint8Array): Promise<void>;
+  readState(path: string, fileOffset: number): Promise<void>;
+}
+
+export interface SavedProgress<P> {
+  /** Hash of all that the training depends on. */
+  identity: string;
+  progress: P;
+}
+
+const ARENAS = ["master", "exp_avg", "exp_avg_sq"] as const;
+const NAME = /^checkpoint-(\d+)$/;
+const STATE_FILE = "state.safetensors";
+const PROGRESS_FILE = "progress.json";
+
+async function checkpointsIn(directory: string): Promise<{ path: string; step: number }[]> {
+  let names: string[];
+  try {
+    await mkdir(directory, { recursive: true });
+    names = await readdir(directory);
+  } catch (error) {
+    throw ioError(error, "read", directory);
+  }
+  return names.map((name) => ({ path: join(directory, name), match: NAME.exec(name) }))
+    .flatMap(({ path, match }) => (match ? [{ path, step: Number(match[1]) }] : []))
+    .sort((a, b) => b.step - a.step);
+}
+
+/** The checkpoint with the most steps, if there is one. @throws ERR_IO */
+export async function latestCheckpoint(directory: string): Promise<string | undefined> {
+  return (await checkpointsIn(directory))[0]?.path;
+}
+
+/** Writes a checkpoint and then removes the older ones. @throws ERR_IO; the older ones are still there then */
+export async function saveCheckpoint<P>(
+  directory: string, step: number, session: StatefulSession, saved: SavedProgress<P>,
+): Promise<void> {
+  const path = join(directory, `checkpoint-${String(step).padStart(8, "0")}`);
+  const n = session.stateElements;
+  const header = buildHeader(ARENAS.map((name) => ({ name, dtype: "F32" as const, shape: [n] })));
+  await atomicDirectory(path, async (temporary) => {
+    await session.writeState(join(temporary, STATE_FILE), header.bytes);
+    await writeFileAtomic(join(temporary, PROGRESS_FILE), `${stableJson(saved, 2)}\n`);
+  }, { replace: true });
+  const older = (await checkpointsIn(directory)).filter((other) => other.path !== path);
+  await Promise.all(older.map((other) => rm(other.path, { recursive: true, force: true })));
+}
+
+/** What was saved beside the state; read before the state, so that a foreign checkpoint changes nothing. */
+export async function readProgress<P>(path: string): Promise<SavedProgress<P>> {
+  const file = join(path, PROGRESS_FILE);
+  const value = await readJson(file);
+  const saved = value as Partial<SavedProgress<P>>;
+  if (typeof saved.identity !== "string" || saved.progress === undefined) {
+    fail("ERR_CHECKPOINT", `${file}: not a training checkpoint; remove ${path} to start anew`, { path });
+  }
+  return saved as SavedProgress<P>;
+}
+
+/** Restores weights and moments, bit for bit. @throws ERR_CHECKPOINT when the file is of another model or damaged */
+export async function restoreState(path: string, session: StatefulSession): Promise<void> {
+  const file = join(path, STATE_FILE);
+  const header = await readHeader(file);
+  const n = session.stateElements;
+  const offsets = ARENAS.map((name) => {
+    const tensor = header.tensors.get(name);
+    if (!tensor || tensor.dtype !== "F32" || tensor.shape.length !== 1 || tensor.shape[0] !== n) {
+      fail("ERR_CHECKPOINT", `${file}: tensor ${name} is not float32 [${n}]; the checkpoint is of another model: remove `
+        + `${path} to start anew`, { path, tensor: name });
+    }
+    return tensor.fileOffset;
+  });
+  if (offsets.some((offset, k) => offset !== offsets[0]! + 4 * n * k)) {
+    fail("ERR_CHECKPOINT", `${file}: the arenas do not follow one another; remove ${path} to start anew`, { path });
+  }
+  await session.readState(file, offsets[0]!);
+}

@@ -1,0 +1,178 @@
+// Direct Preference Optimization against the model's own frozen start: preference pairs packed prompt | chosen |
+// rejected, rewards and margins logged under TRL's names. It does NOT build pairs or know tasks.
+import { dpoRules } from "../config/effects";
+import { dpoOptions, type DpoOptions } from "../config/options";
+import { parseOptions } from "../config/parse";
+import { encodePairs, type Encoded, type EncodedPair } from "../data/encode";
+import type { PairRecord } from "../data/formats";
+import { packPairs } from "../data/packing";
+import { fail } from "../errors";
+import { hashJson } from "../files";
+import type { Model } from "../model";
+import type { PreferenceOptions } from "../native";
+import type { DpoEvent, DpoStepEvent } from "./events";
+import { isEncoded, optimize, type GroupResult, type TrainingControl } from "./loop";
+import { scoreReference, type ReferenceLogps } from "./reference";
+import { TrainingSession } from "./session";
+import { stepEvent } from "./sft";
+
+/** Pairs of text, or what encodePairs made of them (already held to a length). */
+export type DpoData = readonly PairRecord[] | Encoded<EncodedPair>;
+
+export interface DpoControl extends TrainingControl {
+  /** Reference log-probs that were computed before, in the order of the pairs. */
+  reference?: ReferenceLogps;
+}
+
+type DpoMetrics = Omit<DpoStepEvent, keyof ReturnType<typeof stepEvent>>;
+
+interface DpoGroupResult extends GroupResult {
+  metrics: DpoMetrics;
+}
+
+function encode(model: Model, data: DpoData, options: DpoOptions): Encoded<EncodedPair> {
+  if (isEncoded(data)) return data;
+  const named = data.map((record, index) => ({ record, name: `pair ${index}` }));
+  return encodePairs(model.tokenizer, named, { maxLength: options.max_length, overlong: options.overlong });
+}
+
+/** A pair's margin in nats, policy against reference; divided by token counts where the loss does that. */
+interface PairScore {
+  chosenLogp: number;
+  rejectedLogp: number;
+  chosenReference: number;
+  rejectedReference: number;
+  chosenTokens: number;
+  rejectedTokens: number;
+}
+
+function meanMetrics(scores: readonly PairScore[], options: DpoOptions): DpoMetrics {
+  const perToken = options.length_normalize || options.loss_type === "ipo";
+  const sum: DpoMetrics = {
+    "rewards/chosen": 0, "rewards/rejected": 0, "rewards/margins": 0, "rewards/accuracies": 0,
+    "logps/chosen": 0, "logps/rejected": 0, "objective/kl": 0,
+  };
+  for (const score of scores) {
+    const chosenRatio = score.chosenLogp - score.chosenReference;
+    const rejectedRatio = score.rejectedLogp - score.rejectedReference;
+    const chosen = options.beta * chosenRatio / (perToken ? score.chosenTokens : 1);
+    const rejected = options.beta * rejectedRatio / (perToken ? score.rejectedTokens : 1);
+    sum["rewards/chosen"] += chosen;
+    sum["rewards/rejected"] += rejected;
+    sum["rewards/margins"] += chosen - rejected;
+    sum["rewards/accuracies"] += chosen === rejected ? 0.5 : Number(chosen > rejected);
+    sum["logps/chosen"] += score.chosenLogp;
+    sum["logps/rejected"] += score.rejectedLogp;
+    sum["objective/kl"] -= (chosenRatio + rejectedRatio) / 2;
+  }
+  const means = Object.entries(sum).map(([name, value]) => [name, value / scores.length]);
+  return Object.fromEntries(means) as DpoMetrics;
+}
+
+class PairGradient {
+  constructor(
+    private readonly session: TrainingSession,
+    private readonly pairs: readonly EncodedPair[],
+    private readonly reference: ReferenceLogps,
+    private readonly options: DpoOptions,
+  ) {}
+
+  /** Adds the gradient of the mean loss over these pairs. */
+  async accumulate(group: readonly number[]): Promise<DpoGroupResult> {
+    const pairs = group.map((index) => this.pairs[index]!);
+    const weights = this.preference(pairs);
+    const scores: PairScore[] = [];
+    const result = { loss: 0, numTokens: 0, numInputTokens: 0 };
+    for (const batch of packPairs(pairs, this.options.micro_batch_tokens)) {
+      const size = batch.fill(this.session.inputs);
+      const members = batch.members.map((member) => group[member]!);
+      this.putReference(members);
+      result.loss += (await this.session.dpo(size, weights)).loss;
+      result.numTokens += batch.scoredTokens;
+      result.numInputTokens += size.tokens;
+      members.forEach((index, k) => scores.push(this.score(index, k)));
+    }
+    return { ...result, metrics: meanMetrics(scores, this.options) };
+  }
+
+  private preference(pairs: readonly EncodedPair[]): PreferenceOptions {
+    const chosenTokens = pairs.reduce((sum, { chosenIds }) => sum + chosenIds.length, 0);
+    return {
+      loss: this.options.loss_type,
+      lengthNormalize: this.options.length_normalize,
+      beta: this.options.beta,
+      labelSmoothing: this.options.label_smoothing,
+      pairWeight: 1 / pairs.length,
+      nllWeight: this.options.rpo_alpha / chosenTokens,
+    };
+  }
+
+  private putReference(members: readonly number[]): void {
+    members.forEach((index, k) => {
+      this.session.referenceLogps[2 * k] = this.reference.chosen[index]!;
+      this.session.referenceLogps[2 * k + 1] = this.reference.rejected[index]!;
+    });
+  }
+
+  private score(index: number, k: number): PairScore {
+    const { sequenceLogps } = this.session.outputs;
+    const { chosenIds, rejectedIds } = this.pairs[index]!;
+    return {
+      chosenLogp: sequenceLogps[2 * k]!,
+      rejectedLogp: sequenceLogps[2 * k + 1]!,
+      chosenReference: this.reference.chosen[index]!,
+      rejectedReference: this.reference.rejected[index]!,
+      chosenTokens: chosenIds.length,
+      rejectedTokens: rejectedIds.length,
+    };
+  }
+}
+
+function checkReference(reference: ReferenceLogps, pairs: number): void {
+  const { chosen, rejected } = reference;
+  if (chosen.length !== pairs || rejected.length !== pairs) {
+    fail("ERR_INVALID_ARGUMENT", `reference log-probs of ${chosen.length} chosen and ${rejected.length} rejected `
+      + `completions were given for ${pairs} pairs`);
+  }
+  const bad = [...chosen, ...rejected].find((value) => !Number.isFinite(value));
+  if (bad !== undefined) fail("ERR_INVALID_ARGUMENT", `a reference log-prob is ${bad}; compute them again`);
+}
+
+/**
+ * Refines `model` in place; one event per optimizer step. The reference is the model as it is when the call begins.
+ * @throws ERR_CONFIG, ERR_DATA naming a pair that is too long, ERR_OUT_OF_MEMORY; the signal's reason when aborted
+ */
+export async function* dpo(
+  model: Model, data: DpoData, options: Partial<DpoOptions> = {}, control: DpoControl = {},
+): AsyncGenerator<DpoEvent, void, undefined> {
+  const parsed = parseOptions(dpoOptions, options, "dpo", dpoRules);
+  const { examples: pairs, dropped, truncated } = encode(model, data, parsed);
+  if (pairs.length === 0) fail("ERR_DATA", `no pairs to train on (${dropped.length} were too long)`);
+  const tokens = parsed.micro_batch_tokens;
+  const session = new TrainingSession(model, {
+    maxTokens: tokens, maxSegments: tokens, maxSequences: 2 * tokens, training: true,
+  });
+  try {
+    const reference = control.reference
+      ?? { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };
+    if (control.reference) checkReference(reference, pairs.length);
+    else yield* scoreReference(session, pairs, tokens, reference, control.signal);
+    yield { type: "reference_logps", ...reference };
+    const gradient = new PairGradient(session, pairs, reference, parsed);
+    const data = hashJson(pairs.map(({ promptIds, chosenIds, rejectedIds }) => [promptIds, chosenIds, rejectedIds]));
+    let steps = 0;
+    for await (const step of optimize({
+      session,
+      count: pairs.length,
+      options: parsed,
+      identity: { loss: "dpo", config: model.config, dtype: model.options.dtype, data },
+      accumulate: (group) => gradient.accumulate(group),
+    }, control)) {
+      steps = step.totalSteps;
+      yield { ...stepEvent(step), ...step.result.metrics };
+    }
+    yield { type: "trained", steps, dropped: dropped.length, truncated };
+  } finally {
+    session.dispose();
+  }
+}

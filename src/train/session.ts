@@ -1,0 +1,81 @@
+// A trainer in use: the native trainer, the typed arrays it shares with this side, and a state that can be written and
+// read back exactly. It does NOT know losses' meaning, data or schedules; sft.ts and dpo.ts drive it.
+import type { BatchBuffers } from "../data/batch";
+import type { Model } from "../model";
+import {
+  native, nativeAddon, nativeSync, type BatchSize, type NativeTrainer, type PreferenceOptions, type TrainerCapacity,
+  type UpdateOptions,
+} from "../native";
+
+/** Views on what the trainer computed for the micro-batch before. */
+export interface SessionOutputs {
+  /** Log-prob of each row's target, 0 where there is none. */
+  logps: Float32Array;
+  /** Sum of the log-probs of each scored sequence. */
+  sequenceLogps: Float32Array;
+  pairLosses: Float32Array;
+}
+
+export class TrainingSession {
+  readonly inputs: BatchBuffers;
+  readonly outputs: SessionOutputs;
+  /** Log-probs of each sequence under the reference; input of `dpo`. */
+  readonly referenceLogps: Float32Array;
+  private readonly trainer: NativeTrainer;
+
+  constructor(model: Model, capacity: TrainerCapacity) {
+    const addon = nativeAddon();
+    this.trainer = nativeSync(() => new addon.Trainer(model.native, capacity));
+    const buffers = this.trainer.buffers();
+    this.inputs = {
+      tokens: new Int32Array(buffers.tokens),
+      positions: new Int32Array(buffers.positions),
+      targets: new Int32Array(buffers.targets),
+      weights: new Float32Array(buffers.weights),
+      segments: new Int32Array(buffers.segments),
+      sequenceOfRow: new Int32Array(buffers.sequenceOfRow),
+    };
+    this.outputs = {
+      logps: new Float32Array(buffers.logps),
+      sequenceLogps: new Float32Array(buffers.sequenceLogps),
+      pairLosses: new Float32Array(buffers.pairLosses),
+    };
+    this.referenceLogps = new Float32Array(buffers.referenceLogps);
+  }
+
+  /** Scores the batch in `inputs`; fills `outputs`. */
+  logps(size: BatchSize): Promise<void> {
+    return native(() => this.trainer.logps(size));
+  }
+
+  /** Adds the gradient of -sum(weights * logps) of the batch in `inputs`. */
+  sft(size: BatchSize): Promise<{ loss: number }> {
+    return native(() => this.trainer.sftStep(size));
+  }
+
+  /** Adds the gradient of a preference loss of the pairs in `inputs`. */
+  dpo(size: BatchSize, options: PreferenceOptions): Promise<{ loss: number }> {
+    return native(() => this.trainer.dpoStep(size, options));
+  }
+
+  update(options: UpdateOptions): Promise<{ gradNorm: number }> {
+    return native(() => this.trainer.update(options));
+  }
+
+  /** Elements of each of the three arenas of the state. */
+  get stateElements(): number {
+    return this.trainer.stateElements();
+  }
+
+  writeState(path: string, header: Uint8Array): Promise<void> {
+    return native(() => this.trainer.writeState(path, header));
+  }
+
+  readState(path: string, fileOffset: number): Promise<void> {
+    return native(() => this.trainer.readState(path, fileOffset));
+  }
+
+  dispose(): void {
+    this.trainer.dispose();
+  }
+}

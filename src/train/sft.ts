@@ -1,0 +1,89 @@
+// Instruction-tuning: the mean cross-entropy of completion tokens, exact under any cut of a step into micro-batches.
+// It does NOT know templates, tasks or files: rows come as prompt and completion.
+import { sftRules } from "../config/effects";
+import { sftOptions, type SftOptions } from "../config/options";
+import { parseOptions } from "../config/parse";
+import { encodeSft, type Encoded, type EncodedSft } from "../data/encode";
+import type { InstructionRecord, SftRecord } from "../data/formats";
+import { packSft, type PackedExample } from "../data/packing";
+import { fail } from "../errors";
+import { hashJson } from "../files";
+import type { Model } from "../model";
+import type { SftEvent, SftStepEvent } from "./events";
+import { isEncoded, optimize, type GroupResult, type LoopStep, type TrainingControl } from "./loop";
+import { TrainingSession } from "./session";
+
+/** Records of text, or what encodeSft made of them (already held to a length). */
+export type SftData = readonly (SftRecord | InstructionRecord)[] | Encoded<EncodedSft>;
+
+function encode(model: Model, data: SftData, options: SftOptions): Encoded<EncodedSft> {
+  if (isEncoded(data)) return data;
+  const named = data.map((record, index) => ({ record, name: `row ${index}` }));
+  return encodeSft(model.tokenizer, named, { maxLength: options.max_length, overlong: options.overlong });
+}
+
+/** Adds the gradient of the mean loss over the scored tokens of `rows`. */
+async function accumulate(
+  session: TrainingSession, rows: readonly PackedExample[], options: SftOptions,
+): Promise<GroupResult> {
+  const result: GroupResult = { loss: 0, numTokens: 0, numInputTokens: 0 };
+  const batches = packSft(rows, options.micro_batch_tokens, { promptLoss: !options.completion_only_loss });
+  for (const batch of batches) {
+    const size = batch.fill(session.inputs);
+    result.loss += (await session.sft(size)).loss;
+    result.numTokens += batch.scoredTokens;
+    result.numInputTokens += size.tokens;
+  }
+  return result;
+}
+
+/** The part of a step's event that every loss has. */
+export function stepEvent(step: LoopStep<GroupResult>): SftStepEvent {
+  return {
+    type: "step",
+    step: step.step,
+    total_steps: step.totalSteps,
+    epoch: step.epoch,
+    loss: step.result.loss,
+    learning_rate: step.learningRate,
+    grad_norm: step.gradNorm,
+    num_tokens: step.result.numTokens,
+    num_input_tokens: step.result.numInputTokens,
+    seconds: step.seconds,
+  };
+}
+
+/**
+ * Trains `model` in place; one event per optimizer step. A slow consumer holds the training back.
+ * @throws ERR_CONFIG, ERR_DATA naming a row that is too long, ERR_OUT_OF_MEMORY; the signal's reason when aborted
+ */
+export async function* sft(
+  model: Model, data: SftData, options: Partial<SftOptions> = {}, control: TrainingControl = {},
+): AsyncGenerator<SftEvent, void, undefined> {
+  const parsed = parseOptions(sftOptions, options, "sft", sftRules);
+  const { examples, dropped, truncated } = encode(model, data, parsed);
+  if (examples.length === 0) fail("ERR_DATA", `no rows to train on (${dropped.length} were too long)`);
+  const session = new TrainingSession(model, {
+    maxTokens: parsed.micro_batch_tokens,
+    maxSegments: parsed.micro_batch_tokens,
+    maxSequences: parsed.micro_batch_tokens,
+    training: true,
+  });
+  try {
+    const data = hashJson(examples.map(({ promptIds, completionIds }) => [promptIds, completionIds]));
+    let steps = 0;
+    for await (const step of optimize({
+      session,
+      count: examples.length,
+      options: parsed,
+      identity: { loss: "sft", config: model.config, dtype: model.options.dtype, data },
+      accumulate: (group) => accumulate(session, group.map((index) => examples[index]!), parsed),
+    }, control)) {
+      steps = step.totalSteps;
+      yield stepEvent(step);
+    }
+    yield { type: "trained", steps, dropped: dropped.length, truncated };
+  } finally {
+    session.dispose();
+  }
+}
