@@ -1,0 +1,142 @@
+// Asks a teacher all questions of a split, several at a time, and keeps every answer as it arrives: a run that was
+// stopped or killed goes on from its file and asks nothing twice. The finished file is in the order of the questions.
+// It does NOT judge answers (see demonstrations.ts).
+
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { fail } from "../errors";
+import type { Question } from "../data/records";
+import { JsonlWriter, readJsonl, writeJsonl } from "../data/jsonl";
+import { teacherPrompt } from "../tasks/prompt";
+import type { Task } from "../tasks/task";
+import { normalizeText } from "../tasks/text";
+import { type TeacherAnswer } from "./answers";
+import type { ChatClient, ChatMessage } from "./openai";
+
+export interface AskOptions {
+  task: Task;
+  questions: readonly Question[];
+  client: Pick<ChatClient, "complete" | "model">;
+  /** The finished JSON Lines file; while unfinished it is `<path>.partial`. */
+  path: string;
+  /** Answers of each question. */
+  samples?: number;
+  /** Requests in flight. */
+  concurrency?: number;
+  /** False: without "Let's think step-by-step". */
+  trigger?: boolean;
+  system?: string;
+  seed?: number;
+  signal?: AbortSignal;
+  onProgress?(done: number, total: number): void;
+}
+
+/** One line of the file. */
+export interface AskedAnswer {
+  id: string;
+  task: string;
+  sample: number;
+  prompt: string;
+  question: string;
+  output: string;
+  finish_reason: string | null;
+  teacher: string;
+}
+
+interface Job {
+  question: Question;
+  sample: number;
+  /** Position in the finished file. */
+  index: number;
+}
+
+/** Errors: those of the client and of writing; ERR_DATA when the partial file belongs to another run. */
+export async function askTeacher(options: AskOptions): Promise<AskedAnswer[]> {
+  const { questions, path, samples = 1 } = options;
+  const jobs = questions.flatMap((question, at) =>
+    Array.from({ length: samples }, (_, sample): Job => ({ question, sample, index: at * samples + sample })));
+  const partial = `${path}.partial`;
+  const writer = await JsonlWriter.open(partial); // cuts a half-written last line off
+  const answers = new Map<string, AskedAnswer>();
+  try {
+    await readEarlier(partial, options, answers);
+    const open = jobs.filter((job) => !answers.has(jobKey(job.question.id, job.sample)));
+    await work(open, jobs.length, options, async (answer) => {
+      answers.set(jobKey(answer.id, answer.sample), answer);
+      await writer.write(answer);
+      await writer.flush();
+      return answers.size;
+    });
+  } finally {
+    await writer.close();
+  }
+  const ordered = jobs.map((job) => answers.get(jobKey(job.question.id, job.sample)) as AskedAnswer);
+  await writeJsonl(path, ordered);
+  await rm(partial, { force: true });
+  return ordered;
+}
+
+/** What was asked, in the form the demonstrations are made from. */
+export function askedToAnswers(asked: readonly AskedAnswer[]): TeacherAnswer[] {
+  return asked.map(({ id, sample, question, output, teacher }) => ({
+    question, output: output.trim(), teacher, where: `${id}#${sample}`,
+  }));
+}
+
+function jobKey(id: string, sample: number): string {
+  return `${id}\u0000${sample}`;
+}
+
+async function readEarlier(partial: string, options: AskOptions, answers: Map<string, AskedAnswer>): Promise<void> {
+  if (!existsSync(partial)) return;
+  const byId = new Map(options.questions.map((question) => [question.id, question]));
+  for await (const { value, line } of readJsonl(partial)) {
+    const earlier = value as AskedAnswer;
+    const question = byId.get(earlier.id);
+    const same = question !== undefined && normalizeText(question.question) === normalizeText(earlier.question ?? "")
+      && earlier.prompt === teacherPrompt(options.task, question, options.trigger);
+    if (!same) {
+      fail("ERR_DATA", `${partial}:${line}: holds an answer to another question or prompt ("${String(earlier.id)}"); `
+        + "remove the file to ask anew", { path: partial, line });
+    }
+    answers.set(jobKey(earlier.id, earlier.sample), earlier);
+  }
+}
+
+/** A pool of workers over one queue; the first error stops them all and is thrown when every request has ended. */
+async function work(
+  jobs: readonly Job[], total: number, options: AskOptions, keep: (answer: AskedAnswer) => Promise<number>,
+): Promise<void> {
+  const { concurrency = 8, signal, onProgress } = options;
+  const stop = new AbortController();
+  const both = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
+  let next = 0;
+  let chain: Promise<unknown> = Promise.resolve();
+  const worker = async (): Promise<void> => {
+    for (let job = jobs[next++]; job !== undefined && !both.aborted; job = jobs[next++]) {
+      const answer = await ask(job, options, both);
+      const kept = chain.then(() => keep(answer)); // one write at a time
+      chain = kept.catch(() => undefined);
+      onProgress?.(await kept, total);
+    }
+  };
+  const workers = Array.from({ length: Math.max(1, concurrency) }, () =>
+    worker().catch((error: unknown) => { stop.abort(); throw error; }));
+  const results = await Promise.allSettled(workers);
+  if (signal?.aborted) fail("ERR_ABORTED", `stopped; ${options.path}.partial keeps what was answered`);
+  const failed = results.find((one) => one.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+}
+
+async function ask(job: Job, options: AskOptions, signal: AbortSignal): Promise<AskedAnswer> {
+  const { task, client, system, seed, trigger } = options;
+  const prompt = teacherPrompt(task, job.question, trigger);
+  const messages: ChatMessage[] = [
+    ...(system === undefined ? [] : [{ role: "system" as const, content: system }]), { role: "user", content: prompt },
+  ];
+  const reply = await client.complete(messages, { signal, ...(seed === undefined ? {} : { seed: seed + job.index }) });
+  return {
+    id: job.question.id, task: task.name, sample: job.sample, prompt, question: job.question.question,
+    output: reply.text, finish_reason: reply.finish_reason, teacher: reply.model,
+  };
+}
