@@ -1,0 +1,70 @@
+// The batch a trainer works on: buffers that JavaScript fills and reads in place, the checks of what it filled in, and
+// what follows from it: which rows are scored, and where each scored sequence ends. It knows no model but its limits.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "model/arena.h"
+#include "model/config.h"
+#include "model/transformer.h"
+
+namespace selfrefine {
+
+struct TrainerCapacity {
+  int64_t max_tokens = 0;     // rows of the largest micro-batch
+  int64_t max_segments = 0;
+  int64_t max_sequences = 0;  // scored sequences: examples of SFT, or two per pair
+  bool training = true;       // false: forward only
+};
+
+/// How much of the buffers is valid in a call.
+struct BatchSize {
+  int64_t tokens = 0;
+  int64_t segments = 0;
+  int64_t sequences = 0;  // 0: sequence_of_row is not read
+};
+
+/// Inputs first, then outputs. Their meaning is that of TrainerBuffers in src/native.ts.
+struct BatchBuffers {
+  Tensor tokens, positions, targets, weights, segments, sequence_of_row, reference_logps;
+  Tensor logps, sequence_logps, pair_losses;
+};
+
+/// The valid part of a checked batch, with its scored rows drawn together.
+struct ScoredBatch {
+  PackedBatch packed;
+  Tensor targets;          // (M) i32
+  Tensor logps;            // (M) f32
+  Tensor dlogps;           // (M) f32
+  Tensor sequence_ends;    // (sequences) i32: rows of sequence s end here among the M
+  Tensor sequence_logps;   // (sequences) f32
+  int64_t scored = 0;      // M
+};
+
+class Batch {
+ public:
+  /// Throws ERR_INVALID_ARGUMENT or ERR_OUT_OF_MEMORY.
+  Batch(const std::shared_ptr<Backend>& backend, const TrainerCapacity& capacity);
+
+  const TrainerCapacity& capacity() const { return capacity_; }
+  const BatchBuffers& buffers() const { return buffers_; }
+  const Arena& arena() const { return arena_; }
+
+  /// Checks sizes and every index. Throws ERR_INVALID_ARGUMENT naming the element.
+  ScoredBatch prepare(const BatchSize& size, const ModelConfig& config);
+  /// Writes logps of all rows and sums of the sequences, after batch.logps was computed.
+  void publish(const ScoredBatch& batch);
+
+ private:
+  void check_size(const BatchSize& size) const;
+  int64_t gather_scored(const BatchSize& size, int64_t vocab_size);
+  void find_sequence_ends(const BatchSize& size, int64_t scored);
+
+  TrainerCapacity capacity_;
+  Arena arena_;
+  BatchBuffers buffers_;
+  Tensor scored_rows_, scored_targets_, scored_logps_, dlogps_, sequence_ends_;
+};
+
+}  // namespace selfrefine

@@ -1,0 +1,127 @@
+// Arenas of a model, fresh weights, and the packed copies a backend may keep of them.
+#include "engine/model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numbers>
+
+#include "core/error.h"
+#include "core/philox.h"
+
+namespace selfrefine {
+
+namespace {
+
+const ModelConfig& checked(const ModelConfig& config) {
+  config.check();
+  return config;
+}
+
+Arena flat_arena(const std::shared_ptr<Backend>& backend, const char* name, DType dtype, int64_t elements) {
+  return build_arena(backend, name, [&](Layout& layout) { layout.take(dtype, {elements}); });
+}
+
+/// Fills with normal(0, std) by Box-Muller; element i depends on (seed, parameter, i) alone.
+void fill_normal(float* out, int64_t elements, uint64_t seed, uint32_t parameter, double std) {
+  const std::array<uint32_t, 2> key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+  for (int64_t i = 0; i < elements; i += 4) {
+    const auto block = static_cast<uint64_t>(i / 4);
+    const PhiloxBlock bits =
+        philox4x32({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), parameter, 0}, key);
+    double normal[4];
+    for (size_t pair = 0; pair < 4; pair += 2) {
+      const double radius = std::sqrt(-2 * std::log(double{uniform_open(bits[pair])}));
+      const double angle = 2 * std::numbers::pi * uniform_open(bits[pair + 1]);
+      normal[pair] = radius * std::cos(angle);
+      normal[pair + 1] = radius * std::sin(angle);
+    }
+    for (int64_t j = i; j < std::min(i + 4, elements); ++j) out[j] = static_cast<float>(std * normal[j - i]);
+  }
+}
+
+}  // namespace
+
+Model::Model(const ModelConfig& config, const ModelOptions& options)
+    : config_(checked(config)), dtype_(options.dtype),
+      backend_(make_backend({.name = options.device, .threads = options.threads})), table_(config) {
+  if (dtype_ != DType::f32 && dtype_ != DType::bf16) {
+    fail(ErrorCode::unsupported, "dtype ", name_of(dtype_), " cannot hold weights, expected float32 or bfloat16");
+  }
+  parameters_ = flat_arena(backend_, "parameters", dtype_, table_.elements());
+  if (dtype_ != DType::f32) masters_ = flat_arena(backend_, "masters", DType::f32, table_.elements());
+  weights_ = table_.view(parameters_.data(), dtype_);
+  constants_ = build_arena(backend_, "constants", [&](Layout& layout) {
+    inv_freq_ = layout.take(DType::f32, {config_.head_dim / 2});
+  });
+  const std::vector<float> frequencies = rope_frequencies(config_);
+  std::memcpy(inv_freq_.data, frequencies.data(), frequencies.size() * sizeof(float));
+}
+
+Model::~Model() { thaw(); }
+
+void Model::sync() {
+  if (dtype_ == DType::bf16) {
+    const auto* from = static_cast<const float*>(masters_.data());
+    auto* to = static_cast<bf16*>(parameters_.data());
+    for (int64_t i = 0; i < table_.elements(); ++i) to[i] = from_float<bf16>(from[i]);
+  }
+  weights_changed();
+}
+
+void Model::weights_changed() {
+  ++version_;
+  thaw();
+}
+
+void Model::initialize(uint64_t seed, double std) {
+  if (!(std >= 0) || !std::isfinite(std)) {
+    fail(ErrorCode::invalid_argument, "initialize: std is ", std, ", expected a finite number, 0 or more");
+  }
+  const double output_std = std / std::sqrt(2.0 * static_cast<double>(config_.num_hidden_layers));
+  uint32_t index = 0;
+  for (const Parameter& p : table_.all()) {
+    float* out = master(p);
+    switch (p.initialization) {
+      case Initialization::normal: fill_normal(out, p.elements(), seed, index, std); break;
+      case Initialization::residual_output: fill_normal(out, p.elements(), seed, index, output_std); break;
+      case Initialization::one: std::fill_n(out, p.elements(), 1.0f); break;
+      case Initialization::zero: std::fill_n(out, p.elements(), 0.0f); break;
+    }
+    ++index;
+  }
+  sync();
+}
+
+void Model::copy_from(const Model& other) {
+  if (!config_.same_weights(other.config_)) {
+    fail(ErrorCode::invalid_argument, "copyFrom: the models differ in shape (", table_.elements(), " and ",
+         other.table_.elements(), " parameters with padding); both need the same config");
+  }
+  std::memcpy(masters().data(), other.masters().data(), static_cast<size_t>(table_.elements()) * sizeof(float));
+  sync();
+}
+
+void Model::freeze() {
+  if (frozen_) return;
+  std::vector<Tensor> used_by_matmul = {weights_.lm_head};
+  for (const LayerWeights& w : weights_.layers) {
+    used_by_matmul.insert(used_by_matmul.end(), {w.qkv, w.o, w.gate_up, w.down});
+  }
+  backend_->freeze(used_by_matmul);
+  frozen_ = true;
+}
+
+void Model::thaw() {
+  if (frozen_) backend_->thaw();
+  frozen_ = false;
+}
+
+std::vector<MemoryRow> Model::memory() const {
+  std::vector<MemoryRow> rows = {parameters_.row()};
+  if (dtype_ != DType::f32) rows.push_back(masters_.row());
+  rows.push_back(constants_.row());
+  return rows;
+}
+
+}  // namespace selfrefine

@@ -1,0 +1,56 @@
+// AdamW over the flat arenas of a model, with clipping by the global norm, and its state on disk. Which step it is and
+// how the learning rate moves is the caller's.
+#pragma once
+
+#include <string>
+
+#include "engine/model.h"
+
+namespace selfrefine {
+
+struct UpdateOptions {
+  double learning_rate = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  double max_grad_norm = 0;  // 0: no clipping
+  int64_t step = 1;          // counted from 1
+};
+
+class Optimizer {
+ public:
+  /// Throws ERR_OUT_OF_MEMORY. The model outlives the optimizer.
+  explicit Optimizer(Model& model);
+
+  /// Where backward adds.
+  const Weights& gradients() const { return gradients_; }
+  const Arena& gradient_arena() const { return gradient_arena_; }
+
+  /// Clips, steps, zeroes gradients and returns the norm before clipping. If the norm is not finite, gradients are
+  /// zeroed, weights stay, and ERR_INVALID_ARGUMENT is thrown.
+  double update(const UpdateOptions& options);
+  void zero_gradients();
+  /// Zeroes moments and gradients.
+  void reset();
+
+  /// float32 arenas of elements() each: master, exp_avg, exp_avg_sq. Gradients are no part of the state.
+  void write_state(const std::string& path, const std::string& header) const;
+  /// Throws ERR_IO, or ERR_INVALID_ARGUMENT if a value is not finite. After an error the state must not be used.
+  void read_state(const std::string& path, int64_t file_offset);
+  int64_t elements() const { return model_.table().elements(); }
+
+  std::vector<MemoryRow> memory() const { return {gradient_arena_.row(), moments_arena_.row()}; }
+
+ private:
+  double gradient_norm();
+  void step(int64_t begin, int64_t end, const UpdateOptions& options, double weight_decay, double gradient_scale);
+
+  Model& model_;
+  Arena gradient_arena_, moments_arena_;
+  Weights gradients_;
+  Tensor gradient_, exp_avg_, exp_avg_sq_;  // (elements) f32
+  Tensor sum_of_squares_;                   // (1) f64
+};
+
+}  // namespace selfrefine

@@ -1,0 +1,61 @@
+// Training steps on a borrowed model: SFT, preference losses, log-probs, optimizer. All memory is made at construction.
+// It does NOT know files of data, schedules, or how many micro-batches make a step: weights of the batch say that.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/batch.h"
+#include "engine/model.h"
+#include "engine/optimizer.h"
+#include "model/activations.h"
+#include "model/transformer.h"
+
+namespace selfrefine {
+
+struct PreferenceOptions {
+  PreferenceKind kind = PreferenceKind::sigmoid;
+  bool length_normalize = false;
+  double beta = 0.1;
+  double label_smoothing = 0;
+  double pair_weight = 0;  // 1 / (pairs of the whole optimizer step)
+  double nll_weight = 0;   // alpha / (chosen tokens of the whole optimizer step)
+};
+
+class Trainer {
+ public:
+  /// Throws ERR_INVALID_ARGUMENT or ERR_OUT_OF_MEMORY.
+  Trainer(std::shared_ptr<Model> model, const TrainerCapacity& capacity);
+
+  const BatchBuffers& buffers() const { return batch_.buffers(); }
+  const Arena& batch_arena() const { return batch_.arena(); }
+  Model& model() const { return *model_; }
+
+  /// Log-probs of the scored rows by the training forward.
+  void logps(const BatchSize& size);
+  /// Forward and backward of loss = -sum(weights * logps); returns the loss.
+  double sft_step(const BatchSize& size);
+  /// Forward and backward of a preference loss over pairs (2i, 2i + 1) of sequences; returns the weighted loss.
+  double dpo_step(const BatchSize& size, const PreferenceOptions& options);
+  /// Throws ERR_UNSUPPORTED for a trainer that was made for the forward pass alone, as the two steps do.
+  Optimizer& optimizer();
+
+  std::vector<MemoryRow> memory() const;
+
+ private:
+  void backward(const ScoredBatch& batch, const Activations& a, const LmHeadLoss& loss);
+  LmHeadLoss head_loss(const ScoredBatch& batch, const Activations& a);
+  PreferenceLoss preference_loss(const ScoredBatch& batch, const PreferenceOptions& options) const;
+  std::optional<std::vector<int64_t>> chunks_of_whole_pairs(const ScoredBatch& batch) const;
+
+  std::shared_ptr<Model> model_;
+  Batch batch_;
+  Activations activations_;
+  Arena activation_arena_;
+  Transformer transformer_;
+  std::optional<Optimizer> optimizer_;
+};
+
+}  // namespace selfrefine
