@@ -1,0 +1,281 @@
+// config.json of Hugging Face <-> the shape of our decoder, for the Llama family: Llama, Mistral, Qwen2, Qwen3.
+// What the engine does not compute is refused with its name: a model that loads and computes something else is the
+// worst outcome. It does NOT touch weights, nor generation_config.json.
+import { fail } from "../errors";
+import type { ModelConfig, RopeScaling } from "../native";
+
+export type Json = Readonly<Record<string, unknown>>;
+
+/** What differs between the classes of transformers: names, and the defaults of keys a config may leave out. */
+interface Architecture {
+  readonly modelType: string;
+  readonly keyValueHeads: number | null;
+  readonly headDim: number | null;
+  readonly maxPositions: number;
+  readonly attentionBias: boolean;
+  readonly qkNorm: boolean;
+}
+
+const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
+  LlamaForCausalLM: {
+    modelType: "llama", keyValueHeads: null, headDim: null, maxPositions: 2048, attentionBias: false, qkNorm: false,
+  },
+  MistralForCausalLM: {
+    modelType: "mistral", keyValueHeads: 8, headDim: null, maxPositions: 131072, attentionBias: false, qkNorm: false,
+  },
+  Qwen2ForCausalLM: {
+    modelType: "qwen2", keyValueHeads: 32, headDim: null, maxPositions: 32768, attentionBias: true, qkNorm: false,
+  },
+  Qwen3ForCausalLM: {
+    modelType: "qwen3", keyValueHeads: 32, headDim: 128, maxPositions: 32768, attentionBias: false, qkNorm: true,
+  },
+};
+
+/** A config.json with the file's name, so that every complaint says where. */
+class Source {
+  constructor(readonly json: Json, readonly path: string) {}
+
+  wrong(key: string, wanted: string): never {
+    return fail("ERR_CHECKPOINT", `${this.path}: ${key} is ${JSON.stringify(this.json[key]) ?? "missing"}, ${wanted} is `
+      + "wanted", { path: this.path, key });
+  }
+
+  unsupported(what: string): never {
+    return fail("ERR_UNSUPPORTED", `${this.path}: ${what} is not supported`, { path: this.path });
+  }
+
+  has(key: string): boolean {
+    return this.json[key] !== undefined && this.json[key] !== null;
+  }
+
+  size(key: string, fallback?: number): number {
+    const value = this.has(key) ? this.json[key] : fallback;
+    return Number.isSafeInteger(value) && (value as number) > 0 ? value as number : this.wrong(key, "a positive integer");
+  }
+
+  positive(key: string, fallback: number): number {
+    const value = this.has(key) ? this.json[key] : fallback;
+    return typeof value === "number" && value > 0 && Number.isFinite(value) ? value : this.wrong(key, "a positive number");
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    const value = this.has(key) ? this.json[key] : fallback;
+    return typeof value === "boolean" ? value : this.wrong(key, "true or false");
+  }
+}
+
+function architectureOf(source: Source): Architecture {
+  const listed = source.json.architectures;
+  const name: unknown = Array.isArray(listed) ? listed[0] : undefined;
+  if (typeof name === "string" && Object.hasOwn(ARCHITECTURES, name)) return ARCHITECTURES[name]!;
+  const byType = Object.values(ARCHITECTURES).find(({ modelType }) => modelType === source.json.model_type);
+  if (name === undefined && byType) return byType;
+  return source.unsupported(`the architecture ${JSON.stringify(name ?? source.json.model_type) ?? "(none given)"}; `
+    + `of ${Object.keys(ARCHITECTURES).join(", ")} each is, any other`);
+}
+
+function refuseWhatIsNotComputed(source: Source, architecture: Architecture): void {
+  const { json } = source;
+  const act = json.hidden_act ?? "silu";
+  if (act !== "silu") source.unsupported(`hidden_act ${JSON.stringify(act)} (only silu is computed)`);
+  // Qwen2 has its query, key and value biases always; in the others the key adds one to o_proj too.
+  if (json.attention_bias === true && !architecture.attentionBias) {
+    source.unsupported("attention_bias true, a bias on o_proj,");
+  }
+  if (json.mlp_bias === true) source.unsupported("mlp_bias true");
+  if (source.has("quantization_config")) source.unsupported("a quantized checkpoint (quantization_config)");
+  const experts = ["num_experts", "num_local_experts", "n_routed_experts"].find((key) => source.has(key));
+  if (experts) source.unsupported(`a mixture of experts (${experts})`);
+}
+
+interface Rope {
+  readonly theta: number;
+  readonly scaling: RopeScaling | null;
+}
+
+/** Old form: rope_theta and rope_scaling. New form (transformers 5): both in rope_parameters. */
+function ropeOf(source: Source): Rope {
+  const parameters = source.json.rope_parameters ?? source.json.rope_scaling ?? {};
+  if (typeof parameters !== "object" || parameters === null || Array.isArray(parameters)) {
+    return source.wrong("rope_parameters", "an object");
+  }
+  const rope = new Source({ rope_theta: source.json.rope_theta, ...parameters }, `${source.path}: rope`);
+  const partial = rope.json.partial_rotary_factor ?? source.json.partial_rotary_factor ?? 1;
+  if (partial !== 1) source.unsupported(`partial_rotary_factor ${JSON.stringify(partial)}`);
+  return { theta: rope.positive("rope_theta", 10000), scaling: scalingOf(rope, source) };
+}
+
+function scalingOf(rope: Source, source: Source): RopeScaling | null {
+  const type = rope.json.rope_type ?? rope.json.type ?? "default";
+  const required = (key: string) => (rope.has(key) ? rope.positive(key, 1) : rope.wrong(key, "a positive number"));
+  switch (type) {
+    case "default": return null;
+    case "linear": return { type: "linear", factor: required("factor") };
+    case "llama3": return {
+      type: "llama3",
+      factor: required("factor"),
+      lowFreqFactor: required("low_freq_factor"),
+      highFreqFactor: required("high_freq_factor"),
+      originalMaxPositionEmbeddings: required("original_max_position_embeddings"),
+    };
+    default: return source.unsupported(`RoPE scaling of type ${JSON.stringify(type)} (default, linear and llama3 are)`);
+  }
+}
+
+/** Which layers slide, in the three ways the classes say it. Layers of two kinds in one model are not computed. */
+function slidingWindowOf(source: Source, { modelType }: Architecture, layers: number): number | null {
+  if (modelType === "llama") return null;
+  const kinds = source.json.layer_types;
+  if (Array.isArray(kinds) && kinds.length > 0) {
+    if (kinds.some((kind) => kind !== kinds[0])) source.unsupported("layers of several layer_types");
+    if (kinds[0] === "full_attention") return null;
+    return kinds[0] === "sliding_attention" ? source.size("sliding_window")
+      : source.unsupported(`layer_types ${JSON.stringify(kinds[0])}`);
+  }
+  if (modelType === "mistral") return source.has("sliding_window") ? source.size("sliding_window") : null;
+  // Qwen: layers from max_window_layers on slide.
+  if (!source.flag("use_sliding_window", false) || !source.has("sliding_window")) return null;
+  const first = (source.json.max_window_layers ?? 28) as number;
+  if (first >= layers) return null;
+  return first === 0 ? source.size("sliding_window")
+    : source.unsupported(`use_sliding_window with max_window_layers ${first} of ${layers} layers`);
+}
+
+/** An id, a list of ids or nothing. */
+export function tokenIds(value: unknown): number[] {
+  return (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isInteger(id));
+}
+
+function checkHeads(source: Source, config: ModelConfig): void {
+  if (config.numAttentionHeads % config.numKeyValueHeads !== 0) {
+    source.wrong("num_key_value_heads", `a divisor of num_attention_heads (${config.numAttentionHeads})`);
+  }
+  if (config.headDim % 2 !== 0) source.wrong("head_dim", `an even number (it is ${config.headDim})`);
+}
+
+/**
+ * The decoder a config.json describes. @throws ERR_UNSUPPORTED naming what is not computed, ERR_CHECKPOINT naming a key
+ * whose value is missing or wrong
+ */
+export function parseModelConfig(json: Json, path = "config.json"): ModelConfig {
+  const source = new Source(json, path);
+  const architecture = architectureOf(source);
+  refuseWhatIsNotComputed(source, architecture);
+  const hiddenSize = source.size("hidden_size");
+  const heads = source.size("num_attention_heads");
+  const layers = source.size("num_hidden_layers");
+  const headDim = source.size("head_dim", architecture.headDim ?? hiddenSize / heads);
+  const rope = ropeOf(source);
+  const config: ModelConfig = {
+    vocabSize: source.size("vocab_size"),
+    hiddenSize,
+    intermediateSize: source.size("intermediate_size"),
+    numHiddenLayers: layers,
+    numAttentionHeads: heads,
+    // An explicit null means "as many as query heads", an absent key the class's default.
+    numKeyValueHeads: source.size("num_key_value_heads",
+      json.num_key_value_heads === null ? heads : architecture.keyValueHeads ?? heads),
+    headDim,
+    rmsNormEps: source.positive("rms_norm_eps", 1e-6),
+    ropeTheta: rope.theta,
+    ropeScaling: rope.scaling,
+    ropeInterleaved: false,
+    tieWordEmbeddings: source.flag("tie_word_embeddings", false),
+    attentionBias: architecture.attentionBias,
+    qkNorm: architecture.qkNorm,
+    slidingWindow: slidingWindowOf(source, architecture, layers),
+    maxPositionEmbeddings: source.size("max_position_embeddings", architecture.maxPositions),
+    bosTokenId: tokenIds(json.bos_token_id)[0] ?? null,
+    eosTokenIds: tokenIds(json.eos_token_id),
+  };
+  checkHeads(source, config);
+  return config;
+}
+
+/** The class of transformers that computes this decoder. @throws ERR_UNSUPPORTED when none does */
+function classOf(config: ModelConfig): string {
+  if (config.qkNorm && config.attentionBias) {
+    fail("ERR_UNSUPPORTED", "no Hugging Face class has both query/key norms and query/key/value biases alone");
+  }
+  if (config.qkNorm) return "Qwen3ForCausalLM";
+  if (config.attentionBias) return "Qwen2ForCausalLM";
+  return config.slidingWindow === null ? "LlamaForCausalLM" : "MistralForCausalLM";
+}
+
+function scalingJson(scaling: RopeScaling | null): Json | null {
+  if (scaling === null) return null;
+  if (scaling.type === "linear") return { rope_type: "linear", type: "linear", factor: scaling.factor };
+  return {
+    rope_type: "llama3",
+    factor: scaling.factor,
+    low_freq_factor: scaling.lowFreqFactor,
+    high_freq_factor: scaling.highFreqFactor,
+    original_max_position_embeddings: scaling.originalMaxPositionEmbeddings,
+  };
+}
+
+function slidingJson(config: ModelConfig, modelType: string, source: Json): Json {
+  if (modelType === "llama") return {};
+  const slides = config.slidingWindow !== null;
+  const kind = slides ? "sliding_attention" : "full_attention";
+  const kinds = "layer_types" in source ? { layer_types: new Array<string>(config.numHiddenLayers).fill(kind) } : {};
+  if (modelType === "mistral") return { sliding_window: config.slidingWindow, ...kinds };
+  return {
+    use_sliding_window: slides,
+    sliding_window: config.slidingWindow,
+    max_window_layers: slides ? 0 : config.numHiddenLayers,
+    ...kinds,
+  };
+}
+
+function ropeJson(config: ModelConfig, source: Json): Json {
+  const scaling = scalingJson(config.ropeScaling);
+  const old = { rope_theta: config.ropeTheta, rope_scaling: scaling };
+  if (!("rope_parameters" in source)) return old;
+  return { ...old, rope_parameters: { rope_type: "default", ...scaling, rope_theta: config.ropeTheta } };
+}
+
+/** One id as a number, several as a list, none as null. */
+export function idsJson(ids: readonly number[]): number | readonly number[] | null {
+  return ids.length > 1 ? ids : ids[0] ?? null;
+}
+
+/**
+ * A config.json for transformers and vLLM. Keys of `source` that the decoder's shape does not decide are kept; the
+ * class is the source's where it computes this decoder. RoPE is written in the old form, which all versions read.
+ */
+export function modelConfigJson(config: ModelConfig, dtype: "float32" | "bfloat16", source: Json = {}): Json {
+  const needed = classOf(config);
+  const given: unknown = Array.isArray(source.architectures) ? source.architectures[0] : undefined;
+  // Mistral without a window computes what Llama does: a Mistral stays one.
+  const keep = given === "MistralForCausalLM" && needed === "LlamaForCausalLM";
+  const name = keep ? given : needed;
+  const { modelType } = ARCHITECTURES[name]!;
+  const biasFlags = modelType === "llama" ? { attention_bias: false, mlp_bias: false }
+    : modelType === "qwen3" ? { attention_bias: false } : {};
+  return {
+    ...source,
+    architectures: [name],
+    model_type: modelType,
+    vocab_size: config.vocabSize,
+    hidden_size: config.hiddenSize,
+    intermediate_size: config.intermediateSize,
+    num_hidden_layers: config.numHiddenLayers,
+    num_attention_heads: config.numAttentionHeads,
+    num_key_value_heads: config.numKeyValueHeads,
+    head_dim: config.headDim,
+    hidden_act: "silu",
+    rms_norm_eps: config.rmsNormEps,
+    max_position_embeddings: config.maxPositionEmbeddings,
+    ...ropeJson(config, source),
+    ...slidingJson(config, modelType, source),
+    ...biasFlags,
+    tie_word_embeddings: config.tieWordEmbeddings,
+    bos_token_id: config.bosTokenId,
+    eos_token_id: idsJson(config.eosTokenIds),
+    initializer_range: source.initializer_range ?? 0.02,
+    use_cache: source.use_cache ?? true,
+    torch_dtype: dtype,
+    ...("dtype" in source ? { dtype } : {}),
+  };
+}
