@@ -23,7 +23,7 @@ export interface StageResult {
   directory: string;
   /** It was there already. */
   cached: boolean;
-  /** Seconds of computing, of the run that finished it. */
+  /** Seconds of computing, over all the runs it took. */
   seconds: number;
 }
 
@@ -34,6 +34,25 @@ export async function fileKey(path: string): Promise<string> {
 
 async function exists(path: string): Promise<boolean> {
   return stat(path).then(() => true, () => false);
+}
+
+const LOCK = "lock";
+const TIMING = "timing.json";
+
+/** Where a stage keeps what it needs to resume and nobody needs afterwards. */
+export function scratchDirectory(work: string): string {
+  return join(work, "scratch");
+}
+
+/** Seconds spent so far on the stage in a directory; 0 where nothing was recorded. */
+async function recordedSeconds(directory: string): Promise<number> {
+  const timing = await readJson(join(directory, TIMING)).catch(() => ({})) as { seconds?: unknown };
+  return typeof timing.seconds === "number" ? timing.seconds : 0;
+}
+
+async function writeSeconds(directory: string, seconds: number): Promise<number> {
+  await writeFileAtomic(join(directory, TIMING), `${stableJson({ seconds })}\n`);
+  return seconds;
 }
 
 function isRunning(pid: number): boolean {
@@ -62,34 +81,48 @@ export class StageStore {
   }
 
   /**
-   * The stage's directory, computed if it is not there. `compute` writes into the work directory it is given; whatever an
-   * interrupted run left there is still in it, so it must write atomically and can resume.
+   * The stage's directory, computed if it is not there. `compute` writes into the work directory it is given and yields
+   * what it has to tell; whatever an interrupted run left there is still in it, so it must write atomically and can
+   * resume. Checkpoints and the like belong below `scratchDirectory(work)`, which is not published.
    * @throws ERR_BUSY if another process computes this stage; what `compute` throws
    */
-  async run(spec: StageSpec, compute: (work: string) => Promise<void>): Promise<StageResult> {
+  async* run<E>(spec: StageSpec, compute: (work: string) => AsyncGenerator<E, void>): AsyncGenerator<E, StageResult> {
     const key = this.key(spec);
     const directory = this.directory(spec);
     const base = { name: spec.name, key, directory };
-    if (await exists(directory)) return { ...base, cached: true, seconds: await this.recordedSeconds(directory) };
+    if (await exists(directory)) return { ...base, cached: true, seconds: await recordedSeconds(directory) };
     const work = this.workDirectory(spec);
     await mkdir(work, { recursive: true }).catch((error: unknown) => { throw ioError(error, "make", work); });
     const unlock = await this.lock(work);
+    if (await exists(directory)) { // finished by another process while this one waited for the lock
+      await unlock();
+      return { ...base, cached: true, seconds: await recordedSeconds(directory) };
+    }
+    const before = await recordedSeconds(work);
     const started = Date.now();
+    const seconds = () => before + (Date.now() - started) / 1000;
     try {
-      await compute(work);
-      const seconds = (Date.now() - started) / 1000;
+      yield* compute(work);
+      await rm(scratchDirectory(work), { recursive: true, force: true });
       await writeFileAtomic(join(work, "stage.json"), `${stableJson({ ...spec, key }, 2)}\n`);
-      await writeFileAtomic(join(work, "timing.json"), `${stableJson({ seconds })}\n`);
+      const total = await writeSeconds(work, seconds());
       await this.publish(work, directory);
-      return { ...base, cached: false, seconds };
+      return { ...base, cached: false, seconds: total };
+    } catch (error) {
+      await writeSeconds(work, seconds()).catch(() => undefined); // the first error is the one to tell
+      throw error;
     } finally {
       await unlock();
     }
   }
 
-  private async recordedSeconds(directory: string): Promise<number> {
-    const timing = (await readJson(join(directory, "timing.json"))) as { seconds?: unknown };
-    return typeof timing.seconds === "number" ? timing.seconds : 0;
+  /** Forgets the finished stage and what was begun of it. */
+  async forget(spec: StageSpec): Promise<void> {
+    for (const path of [this.directory(spec), this.workDirectory(spec)]) {
+      await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
+        throw ioError(error, "remove", path);
+      });
+    }
   }
 
   private async publish(work: string, directory: string): Promise<void> {
@@ -129,4 +162,3 @@ export class StageStore {
   }
 }
 
-const LOCK = "lock";

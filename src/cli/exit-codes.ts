@@ -1,0 +1,19 @@
+// What an exit code says, in one table: --help prints it and errors choose from it.
+import { codeOf } from "../errors";
+
+export const EXIT = { ok: 0, failure: 1, usage: 2, data: 3, interrupted: 130 } as const;
+
+export const EXIT_CODE_HELP = `Exit codes: ${EXIT.ok} done, ${EXIT.failure} failure, ${EXIT.usage} wrong usage or `
+  + `configuration, ${EXIT.data} bad data or checkpoint, ${EXIT.interrupted} interrupted`;
+
+const BY_ERROR: Readonly<Record<string, number>> = {
+  ERR_CONFIG: EXIT.usage,
+  ERR_INVALID_ARGUMENT: EXIT.usage,
+  ERR_DATA: EXIT.data,
+  ERR_CHECKPOINT: EXIT.data,
+  ERR_ABORTED: EXIT.interrupted,
+};
+
+export function exitCodeOf(error: unknown): number {
+  return BY_ERROR[codeOf(error) ?? ""] ?? EXIT.failure;
+}

@@ -1,0 +1,142 @@
+// A run file (YAML or JSON) to a checked configuration: every fault is named with file, line and key path, environment
+// variables in paths are filled in, and relative paths start at the file. It does NOT run anything.
+import { existsSync } from "node:fs";
+import { dirname, isAbsolute, resolve } from "node:path";
+import { isNode, LineCounter, parseDocument, type Document } from "yaml";
+import { fail } from "../errors";
+import { readText } from "../files";
+import { explain, type Issue, type KeyPath, showPath } from "./issues";
+import { crossChecks, idleOptions } from "./run-rules";
+import { type RunConfig, type RunConfigInput, runSchema, type TaskSource } from "./run-options";
+
+/** A value to put in the place of the file's: "sft.learning_rate" and 1e-3. */
+export type Overrides = Readonly<Record<string, unknown>>;
+
+interface Source {
+  file: string;
+  document: Document.Parsed;
+  lines: LineCounter;
+}
+
+/** "configs/x.yaml:12", or the file alone where the path stands nowhere (an override, a missing key's parent). */
+function place(source: Source, path: KeyPath): string {
+  for (let depth = path.length; depth > 0; depth--) {
+    const node: unknown = source.document.getIn(path.slice(0, depth), true);
+    const range = isNode(node) ? node.range : undefined;
+    if (range) return `${source.file}:${source.lines.linePos(range[0]).line}`;
+  }
+  return source.file;
+}
+
+function refuse(source: Source, issues: readonly Issue[]): never {
+  const lines = issues.map(({ path, text }) => `${place(source, path)}: ${text}`);
+  return fail("ERR_CONFIG", lines.join("\n"), { file: source.file, paths: issues.map(({ path }) => showPath(path)) });
+}
+
+function parseText(text: string, file: string): Source {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: true, uniqueKeys: true });
+  const error = document.errors[0];
+  if (error) {
+    fail("ERR_CONFIG", `${file}:${error.linePos?.[0].line ?? 1}: not valid YAML: ${error.message.split("\n")[0]}`, { file });
+  }
+  return { file, document, lines };
+}
+
+function override(value: unknown, overrides: Overrides): unknown {
+  const copy = structuredClone(value ?? {}) as Record<string, unknown>;
+  for (const [name, item] of Object.entries(overrides)) {
+    const keys = name.split(".");
+    const last = keys.pop() as string;
+    const parent = keys.reduce<Record<string, unknown>>((here, key) => {
+      here[key] = typeof here[key] === "object" && here[key] !== null ? here[key] : {};
+      return here[key] as Record<string, unknown>;
+    }, copy);
+    parent[last] = item;
+  }
+  return copy;
+}
+
+/** ${NAME} and ${NAME:-default}, as shells write them. */
+function fillIn(text: string, complain: (text: string) => never): string {
+  return text.replace(/\$\{(\w+)(?::-([^}]*))?\}/g, (_, name: string, otherwise: string | undefined) =>
+    process.env[name] || (otherwise ?? complain(`the environment variable ${name} is not set`)));
+}
+
+class Paths {
+  private readonly base: string;
+
+  constructor(private readonly source: Source, dataDir: string | undefined) {
+    const home = dirname(resolve(source.file));
+    this.base = dataDir === undefined ? home : this.absolute(dataDir, ["data_dir"], home);
+    if (!existsSync(this.base)) {
+      this.complain(["data_dir"], `data_dir: ${this.base} does not exist; get the data there, or say where it is with `
+        + "--data-dir (or the environment variable the file names)");
+    }
+  }
+
+  private complain(path: KeyPath, text: string): never {
+    return refuse(this.source, [{ path, text }]);
+  }
+
+  absolute(text: string, path: KeyPath, base = this.base): string {
+    const filled = fillIn(text, (why) => this.complain(path, `${showPath(path)}: ${why}`));
+    return isAbsolute(filled) ? filled : resolve(base, filled);
+  }
+
+  list(texts: readonly string[], path: KeyPath): string[] {
+    return texts.map((text, index) => this.absolute(text, [...path, index]));
+  }
+
+  optional(text: string | undefined, path: KeyPath): string | undefined {
+    return text === undefined ? undefined : this.absolute(text, path);
+  }
+}
+
+function resolvePaths(run: RunConfig, source: Source): RunConfig {
+  const paths = new Paths(source, run.data_dir);
+  const task = (one: TaskSource, path: KeyPath): TaskSource =>
+    ({ ...one, ...(one.data === undefined ? {} : { data: paths.absolute(one.data, [...path, "data"]) }) });
+  const { student, tasks, teacher } = run;
+  const scratch = student.from_scratch;
+  return {
+    ...run,
+    student: {
+      path: paths.optional(student.path, ["student", "path"]),
+      tokenizer: paths.optional(student.tokenizer, ["student", "tokenizer"]),
+      from_scratch: scratch && {
+        ...scratch,
+        tokenizer: paths.optional(scratch.tokenizer, ["student", "from_scratch", "tokenizer"]),
+        pretrain: scratch.pretrain && {
+          ...scratch.pretrain,
+          data: paths.list(scratch.pretrain.data, ["student", "from_scratch", "pretrain", "data"]),
+        },
+      },
+    },
+    tasks: {
+      train: task(tasks.train, ["tasks", "train"]),
+      in_domain: tasks.in_domain.map((one, index) => task(one, ["tasks", "in_domain", index])),
+      out_domain: tasks.out_domain.map((one, index) => task(one, ["tasks", "out_domain", index])),
+    },
+    teacher: { ...teacher, files: paths.list(teacher.files, ["teacher", "files"]) },
+  };
+}
+
+function check(source: Source, overrides: Overrides): RunConfig {
+  const given = override(source.document.toJS(), overrides);
+  const result = runSchema.safeParse(given);
+  if (!result.success) refuse(source, explain(runSchema, result.error.issues));
+  const issues = [...crossChecks(result.data), ...idleOptions(given, result.data)];
+  if (issues.length > 0) refuse(source, issues);
+  return resolvePaths(result.data, source);
+}
+
+/** @throws ERR_IO; ERR_CONFIG naming file, line and key path of every fault */
+export async function readRunFile(file: string, overrides: Overrides = {}): Promise<RunConfig> {
+  return check(parseText(await readText(file), file), overrides);
+}
+
+/** A configuration made by a program; relative paths start at the working directory. @throws ERR_CONFIG */
+export function parseRunConfig(config: RunConfigInput, overrides: Overrides = {}, name = "configuration"): RunConfig {
+  return check(parseText(JSON.stringify(config, null, 1), name), overrides);
+}

@@ -1,0 +1,124 @@
+// Which options of a run file need others to matter or to be there at all. It does NOT check types: the schema does.
+import { isProcedural, TASK_NAMES } from "../tasks";
+import { dpoRules, generationRules, modelRules, sftRules } from "./effects";
+import type { Issue, KeyPath } from "./issues";
+import { nearestName } from "./parse";
+import type { RunConfig, TaskSource, TeacherOptions } from "./run-options";
+
+interface Rule {
+  option: string;
+  hasEffect: (options: never, run: RunConfig) => boolean;
+  because: string;
+}
+
+const teacherKinds: Readonly<Record<string, readonly TeacherOptions["kind"][]>> = {
+  files: ["file"], name: ["file"],
+  error_rate: ["procedural"], styles: ["procedural"], per_question: ["procedural", "openai"],
+  base_url: ["openai"], model: ["openai"], api_key_env: ["openai"], temperature: ["openai"], max_tokens: ["openai"],
+  concurrency: ["openai"],
+};
+
+const teacherRules: readonly Rule[] = Object.entries(teacherKinds).map(([option, kinds]) => ({
+  option,
+  hasEffect: (options: TeacherOptions) => kinds.includes(options.kind),
+  because: `unless teacher.kind is ${kinds.join(" or ")}`,
+}));
+
+const pairRules: readonly Rule[] = [{
+  option: "max_teacher_share",
+  hasEffect: (options: RunConfig["pairs"]) => options.teacher_fallback,
+  because: "with teacher_fallback false",
+}];
+
+const decodingRules = generationRules.filter(({ option }) => option !== "num_samples") as readonly Rule[];
+
+/** By section; `path` leads to the section. */
+const SECTIONS: readonly { path: KeyPath; rules: readonly Rule[] }[] = [
+  { path: ["model"], rules: modelRules as readonly Rule[] },
+  { path: ["sft"], rules: sftRules as readonly Rule[] },
+  { path: ["dpo"], rules: dpoRules as readonly Rule[] },
+  { path: ["sample"], rules: decodingRules },
+  { path: ["evaluation"], rules: decodingRules },
+  { path: ["teacher"], rules: teacherRules },
+  { path: ["pairs"], rules: pairRules },
+];
+
+function at(value: unknown, path: KeyPath): unknown {
+  return path.reduce<unknown>((here, key) => (here as Record<PropertyKey, unknown> | undefined)?.[key], value);
+}
+
+/** Options that were set and would be ignored. */
+export function idleOptions(given: unknown, run: RunConfig): Issue[] {
+  return SECTIONS.flatMap(({ path, rules }) => {
+    const set = (at(given, path) ?? {}) as object;
+    const options = at(run, path) as never;
+    return rules.filter((rule) => rule.option in set && !rule.hasEffect(options, run)).map((rule) => ({
+      path: [...path, rule.option],
+      text: `${[...path, rule.option].join(".")} has no effect ${rule.because}; leave it out`,
+    }));
+  });
+}
+
+function taskIssues(source: TaskSource, path: KeyPath, name: string): Issue[] {
+  if (!TASK_NAMES.includes(source.task)) {
+    const near = nearestName(source.task, TASK_NAMES);
+    const remedy = near === undefined ? `known are ${TASK_NAMES.join(", ")}` : `did you mean ${near}?`;
+    return [{ path: [...path, "task"], text: `${name}.task: no task "${source.task}"; ${remedy}` }];
+  }
+  if (isProcedural(source.task) && source.data !== undefined) {
+    return [{ path: [...path, "data"], text: `${name}.data has no effect: ${source.task} makes its own questions` }];
+  }
+  if (!isProcedural(source.task) && source.data === undefined) {
+    return [{ path, text: `${name}.data is missing: ${source.task} reads its questions from a folder` }];
+  }
+  return [];
+}
+
+function studentIssues(run: RunConfig): Issue[] {
+  const { path, tokenizer, from_scratch: scratch } = run.student;
+  if ((path === undefined) === (scratch === undefined)) {
+    return [{ path: ["student"], text: "student: give one of path and from_scratch" }];
+  }
+  if (path === undefined && tokenizer !== undefined) {
+    return [{ path: ["student", "tokenizer"], text: "student.tokenizer has no effect without student.path; "
+      + "see student.from_scratch.tokenizer" }];
+  }
+  const heads = scratch && scratch.num_attention_heads % scratch.num_key_value_heads !== 0;
+  return heads ? [{ path: ["student", "from_scratch", "num_key_value_heads"],
+    text: "student.from_scratch: num_attention_heads must be a multiple of num_key_value_heads" }] : [];
+}
+
+function samplingIssues(run: RunConfig): Issue[] {
+  const issues: Issue[] = [];
+  if (run.sample.n_cot + run.sample.n_direct === 0) {
+    issues.push({ path: ["sample"], text: "sample: n_cot and n_direct are both 0: nothing would be sampled" });
+  }
+  if (run.sample.temperature === 0 && Math.max(run.sample.n_cot, run.sample.n_direct) > 1) {
+    issues.push({ path: ["sample", "temperature"],
+      text: "sample.temperature 0 is greedy: more than one completion of a prompt would be the same" });
+  }
+  if (run.evaluation.votes > 1 && run.evaluation.temperature === 0) {
+    issues.push({ path: ["evaluation", "votes"], text: "evaluation.votes has no effect with temperature 0" });
+  }
+  return issues;
+}
+
+function teacherIssues({ teacher }: RunConfig): Issue[] {
+  if (teacher.kind === "file" && teacher.files.length === 0) {
+    return [{ path: ["teacher"], text: "teacher.files is missing: kind file reads answers from files" }];
+  }
+  if (teacher.kind === "openai" && teacher.model === "") {
+    return [{ path: ["teacher"], text: "teacher.model is missing: kind openai asks a server for it" }];
+  }
+  return [];
+}
+
+/** What the sections must be to go together. */
+export function crossChecks(run: RunConfig): Issue[] {
+  return [
+    ...studentIssues(run), ...teacherIssues(run), ...samplingIssues(run),
+    ...taskIssues(run.tasks.train, ["tasks", "train"], "tasks.train"),
+    ...(["in_domain", "out_domain"] as const).flatMap((domain) => run.tasks[domain].flatMap((source, index) =>
+      taskIssues(source, ["tasks", domain, index], `tasks.${domain}[${index}]`))),
+  ];
+}
