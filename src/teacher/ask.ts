@@ -10,7 +10,7 @@ import { JsonlWriter, readJsonl, writeJsonl } from "../data/jsonl";
 import { teacherPrompt } from "../tasks/prompt";
 import type { Task } from "../tasks/task";
 import { normalizeText } from "../tasks/text";
-import { type TeacherAnswer } from "./answers";
+import type { TeacherAnswer } from "./answers";
 import type { ChatClient, ChatMessage } from "./openai";
 
 export interface AskOptions {
@@ -120,12 +120,15 @@ async function work(
       onProgress?.(await kept, total);
     }
   };
-  const workers = Array.from({ length: Math.max(1, concurrency) }, () =>
-    worker().catch((error: unknown) => { stop.abort(); throw error; }));
-  const results = await Promise.allSettled(workers);
-  if (signal?.aborted) fail("ERR_ABORTED", `stopped; ${options.path}.partial keeps what was answered`);
-  const failed = results.find((one) => one.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
+  let failure: unknown;
+  const workers = Array.from({ length: Math.max(1, concurrency) }, () => worker().catch((error: unknown) => {
+    failure ??= error; // the first; those of the others only say that they were stopped
+    stop.abort();
+  }));
+  await Promise.all(workers);
+  const stopped = signal?.aborted === true && (failure !== undefined || next < jobs.length);
+  if (stopped) fail("ERR_ABORTED", `stopped; ${options.path}.partial keeps what was answered`);
+  if (failure !== undefined) throw failure;
 }
 
 async function ask(job: Job, options: AskOptions, signal: AbortSignal): Promise<AskedAnswer> {

@@ -1,0 +1,100 @@
+// What is to be known about a set of pairs before training on it: where they came from, what was left out and why, and
+// the hazards of the method in numbers (length gap, punished right answers, teacher share, extraction failures).
+// It does NOT change any pair.
+
+import type { PairPolicy, PairSource, PreferencePair, SampledPath } from "../data/records";
+
+export interface SampleCounts {
+  samples: number;
+  correct: number;
+  /** No final answer could be read; they count as wrong. */
+  unreadable: number;
+  /** Cut by the length limit: in no pair, since they have no end. */
+  truncated: number;
+  duplicates: number;
+}
+
+export interface PairReport {
+  policy: PairPolicy;
+  target_source: "teacher" | "gold";
+  dpo_prompt: "plain" | "cot";
+  iteration: number;
+  questions: number;
+  /** No sample was drawn for them. */
+  without_samples: number;
+  /** The teacher's answer could not be read: nothing to compare with. */
+  without_target: number;
+  /** Every finished sample is right / none is. */
+  all_right: number;
+  all_wrong: number;
+  /** With at least one pair. */
+  paired_questions: number;
+  cot: SampleCounts;
+  direct: SampleCounts;
+  pairs: number;
+  /** Chosen and rejected were one text. */
+  identical: number;
+  /** Left out by max_pairs_per_question and by max_teacher_share. */
+  over_maximum: number;
+  over_teacher_share: number;
+  /** Share of pairs whose chosen side is the teacher's, after and before the cap. */
+  teacher_share: number;
+  teacher_share_uncapped: number;
+  chosen_source: Record<PairSource, number>;
+  rejected_source: Record<PairSource, number>;
+  /** Pairs that punish a right answer. */
+  rejected_correct: number;
+  length: LengthGap;
+}
+
+/** In words, over the pairs. */
+export interface LengthGap {
+  chosen_mean: number;
+  rejected_mean: number;
+  /** chosen - rejected. */
+  gap_mean: number;
+  gap_stdev: number;
+  /** Share of pairs whose chosen side is the longer one. */
+  chosen_longer: number;
+}
+
+export function emptySampleCounts(): SampleCounts {
+  return { samples: 0, correct: 0, unreadable: 0, truncated: 0, duplicates: 0 };
+}
+
+/** Adds scored paths of one mode; `finished` and `kept` are those left after each sieve. */
+export function countSamples(counts: SampleCounts, scored: readonly SampledPath[], finished: number, kept: number): void {
+  counts.samples += scored.length;
+  counts.correct += scored.filter((path) => path.correct === true).length;
+  counts.unreadable += scored.filter((path) => path.answer === null).length;
+  counts.truncated += scored.length - finished;
+  counts.duplicates += finished - kept;
+}
+
+export function countSources(pairs: readonly PreferencePair[], side: "chosen_source" | "rejected_source"): Record<PairSource, number> {
+  const counts: Record<PairSource, number> = { student_cot: 0, student_direct: 0, teacher: 0 };
+  for (const pair of pairs) counts[pair[side]] += 1;
+  return counts;
+}
+
+export function lengthGap(pairs: readonly PreferencePair[]): LengthGap {
+  const chosen = pairs.map((pair) => wordCount(pair.chosen));
+  const gaps = pairs.map((pair, i) => (chosen[i] ?? 0) - wordCount(pair.rejected));
+  const gap = mean(gaps);
+  return {
+    chosen_mean: mean(chosen),
+    rejected_mean: mean(chosen) - gap,
+    gap_mean: gap,
+    gap_stdev: Math.sqrt(mean(gaps.map((one) => (one - gap) ** 2))),
+    chosen_longer: mean(gaps.map((one) => Number(one > 0))),
+  };
+}
+
+function wordCount(text: string): number {
+  return text.match(/\S+/g)?.length ?? 0;
+}
+
+/** 0 of nothing. */
+function mean(values: readonly number[]): number {
+  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+}
