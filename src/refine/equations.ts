@@ -1,5 +1,6 @@
-// The equations a chain states, and whether they hold: "3 x 4 = 12" yes, "3 x 4 = 13" no. Two chains with one list of
-// equations reason alike, whatever their words. It does NOT know tasks; a letter in an expression makes it no equation.
+// The equations a chain states, and whether they hold: "3 x 4 = 12" yes, "3 x 4 = 13" no. Two chains with one
+// list of equations reason alike, whatever their words. It does NOT know tasks; a letter in an expression
+// makes it no equation.
 
 import { plainMath } from "../tasks/find-numbers";
 

@@ -21,7 +21,9 @@ export interface PairOptions {
   max_pairs_per_question: number;
   /** Largest share of pairs whose chosen side is the teacher's; the surplus is left out by lot. */
   max_teacher_share: number;
-  /** Samples of one question whose token sets overlap more (Jaccard) are duplicates; 1: only equal texts are. */
+  /**
+   * Samples of one question whose token sets overlap more (Jaccard) are duplicates; 1: only equal texts are.
+   */
   max_similarity: number;
   seed: number;
   /** Round of phase 2, kept in every pair. */

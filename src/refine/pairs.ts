@@ -1,6 +1,6 @@
-// Sampled paths to preference pairs: score, sieve, pair by policy, cap the teacher's share, report everything.
-// Deterministic: each question's lot depends on the seed and its id alone.
-// It does NOT sample, compute log-probabilities or train; how a prompt is rendered is the caller's.
+// Sampled paths to preference pairs: score, sieve, pair by policy, cap the teacher's share, report
+// everything. Deterministic: each question's lot depends on the seed and its id alone. It does NOT sample,
+// compute log-probabilities or train; how a prompt is rendered is the caller's.
 
 import type { Demonstration, PreferencePair, Question, SampleMode, SampledPath } from "../data/records";
 import { KeyedRandom } from "../tasks/random";

@@ -1,7 +1,7 @@
-// Rejection-sampling fine-tuning, the control of the second phase: is the gain due to preferences, or merely to more right
-// chains? Right paths of the student become demonstrations, one for each distinct list of equations (Yuan et al. 2023);
-// of several with one list, the one farthest in edit distance from those already taken.
-// It does NOT train.
+// Rejection-sampling fine-tuning, the control of the second phase: is the gain due to preferences, or merely
+// to more right chains? Right paths of the student become demonstrations, one for each distinct list of
+// equations (Yuan et al. 2023); of several with one list, the one farthest in edit distance from those
+// already taken. It does NOT train.
 
 import type { Demonstration, PreferencePair, Question, SampledPath } from "../data/records";
 import type { Task } from "../tasks/task";
@@ -42,7 +42,7 @@ export function rejectionSample(
     if (target === undefined) continue;
     const scored = (byId.get(question.id) ?? []).map((path) => scorePath(task, question, path, target));
     const right = scored.filter((path) => path.correct === true && path.finish_reason === "stop");
-    const sound = right.filter((path) => !check_equations || statedEquations(path.completion).every((one) => one.holds));
+    const sound = right.filter((path) => !check_equations || allHold(path.completion));
     const kept = onePerEquationList(sound).slice(0, max_per_question);
     report.samples += scored.length;
     report.correct += scored.filter((path) => path.correct === true).length;
@@ -55,11 +55,21 @@ export function rejectionSample(
   return { demonstrations, report };
 }
 
+export interface ChosenCompletion {
+  id: string;
+  task: string;
+  prompt: string;
+  completion: string;
+}
+
 /** The chosen sides alone, each once: the other control, fine-tuning on what the pairs prefer. */
-export function chosenCompletions(pairs: readonly PreferencePair[]): Pick<Demonstration & { completion: string; prompt: string },
-"id" | "task" | "prompt" | "completion">[] {
+export function chosenCompletions(pairs: readonly PreferencePair[]): ChosenCompletion[] {
   const records = pairs.map(({ id, task, prompt, chosen }) => ({ id, task, prompt, completion: chosen }));
   return distinct(records, (record) => `${record.prompt}\u0000${record.completion}`);
+}
+
+function allHold(text: string): boolean {
+  return statedEquations(text).every((equation) => equation.holds);
 }
 
 /** Chains without equations are told apart by their text. */

@@ -1,6 +1,6 @@
-// What is to be known about a set of pairs before training on it: where they came from, what was left out and why, and
-// the hazards of the method in numbers (length gap, punished right answers, teacher share, extraction failures).
-// It does NOT change any pair.
+// What is to be known about a set of pairs before training on it: where they came from, what was left out and
+// why, and the hazards of the method in numbers (length gap, punished right answers, teacher share,
+// extraction failures). It does NOT change any pair.
 
 import type { PairPolicy, PairSource, PreferencePair, SampledPath } from "../data/records";
 
@@ -63,7 +63,9 @@ export function emptySampleCounts(): SampleCounts {
 }
 
 /** Adds scored paths of one mode; `finished` and `kept` are those left after each sieve. */
-export function countSamples(counts: SampleCounts, scored: readonly SampledPath[], finished: number, kept: number): void {
+export function countSamples(
+  counts: SampleCounts, scored: readonly SampledPath[], finished: number, kept: number,
+): void {
   counts.samples += scored.length;
   counts.correct += scored.filter((path) => path.correct === true).length;
   counts.unreadable += scored.filter((path) => path.answer === null).length;
@@ -71,7 +73,9 @@ export function countSamples(counts: SampleCounts, scored: readonly SampledPath[
   counts.duplicates += finished - kept;
 }
 
-export function countSources(pairs: readonly PreferencePair[], side: "chosen_source" | "rejected_source"): Record<PairSource, number> {
+export function countSources(
+  pairs: readonly PreferencePair[], side: "chosen_source" | "rejected_source",
+): Record<PairSource, number> {
   const counts: Record<PairSource, number> = { student_cot: 0, student_direct: 0, teacher: 0 };
   for (const pair of pairs) counts[pair[side]] += 1;
   return counts;

@@ -1,5 +1,5 @@
-// The reward of the second phase: a sampled path is right when its final answer, read strictly, equals the target. The
-// target is the teacher's answer or the gold one. It does NOT prefer one right path to another.
+// The reward of the second phase: a sampled path is right when its final answer, read strictly, equals the
+// target. The target is the teacher's answer or the gold one. It does NOT prefer one right path to another.
 
 import type { Demonstration, Question, SampledPath } from "../data/records";
 import type { Task } from "../tasks/task";
@@ -7,7 +7,7 @@ import type { Task } from "../tasks/task";
 export type TargetSource = "teacher" | "gold";
 
 /**
- * What each question's samples are compared with, by id. From the teacher: the answer most of its demonstrations end in,
+ * What each question's samples are compared with, by id. From the teacher: what most of its demonstrations end in,
  * the earliest of equals. Questions without a target are absent.
  */
 export function targetsOf(

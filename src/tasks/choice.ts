@@ -11,7 +11,9 @@ export function letter(index: number): string {
   return String.fromCharCode(65 + index);
 }
 
-/** Texts to labelled options. Errors: ERR_DATA when there are fewer than 2 or more than 26, or one is no text. */
+/**
+ * Texts to labelled options. Errors: ERR_DATA when there are fewer than 2 or more than 26, or one is no text.
+ */
 export function toChoices(texts: readonly unknown[], where: string): Choice[] {
   if (texts.length < 2 || texts.length > 26) {
     fail("ERR_DATA", `${where}: got ${texts.length} answer options, wanted 2 to 26`);

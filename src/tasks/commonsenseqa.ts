@@ -1,6 +1,6 @@
-// CommonsenseQA: five options. Files: CommonsenseQA.{train,dev}_rand_split.jsonl(.gz) as published (question {stem,
-// choices}), or the Hugging Face files (question, choices {label, text}). The test split has no gold and is refused.
-// It does NOT know the human rationales (see teacher/).
+// CommonsenseQA: five options. Files: CommonsenseQA.{train,dev}_rand_split.jsonl(.gz) as published (question
+// {stem, choices}), or the Hugging Face files (question, choices {label, text}). The test split has no gold
+// and is refused. It does NOT know the human rationales (see teacher/).
 
 import type { Question, Split } from "../data/records";
 import { type Row, hubNames, objectField, readSplit, scalarField, textField } from "./files";

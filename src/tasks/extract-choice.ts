@@ -1,9 +1,9 @@
-// The chosen option of a multiple-choice completion, strictly: the exact letter, and text only when it names one option.
+// The chosen option of a multiple-choice completion, strictly: the exact letter; text only when it names one option.
 // 1. Text from the first line that opens a new question on is ignored.
 // 2. The LAST explicit marker ("answer is", "correct answer:", "answer would be", ...) decides: the letter behind it in
 //    one of the forms (B) B) B. B: [B] "B" option B answer2; a bare B at the end or before its own option's text. Two
-//    letters, a negation or a letter that is no option make it null. With no letter: the one option named in the clause.
-// 3. With no marker: the last line, when it is a lone letter or the only line that is a letter with its option's text.
+//    letters, a negation or a letter that is no option make it null. With no letter: the one option the clause names.
+// 3. With no marker: the last line, when it is a lone letter or the only line of a letter with its option's text.
 // 4. Else, in a completion of one sentence, the one option it names, when it denies nothing.  5. Otherwise null.
 
 import type { Choice } from "./choice";
@@ -19,7 +19,9 @@ const OPEN = /^[\s*_"'`“‘:]*(?:(?:the|most likely|clearly|therefore|thus|opt
 const NEGATION = /\b(?:not|no|never|neither|nor|none|except|rather|instead|cannot|unclear|unknown)\b|n['’]t\b/iu;
 const BOTH = /^[\s)\].*_"'`]*(?:,|\/|&|\bor\b|\band\b)+[\s*_"'`]*(?:option\s+)?[([]?([A-Za-z])[)\].,:\s]/u;
 
-/** The label ("B") and the rule that found it; null when the completion does not choose exactly one option. */
+/**
+ * The label ("B") and the rule that found it; null when the completion does not choose exactly one option.
+ */
 export function readChoice(completion: string, choices: readonly Choice[]): ReadChoice | null {
   const text = cutRunOn(completion);
   const behind = behindLastMarker(text, choices);
@@ -77,7 +79,10 @@ function decide(letter: string, tail: string, choices: readonly Choice[]): strin
   return two ? null : label;
 }
 
-/** "A" may be the article: it is a letter before punctuation, at the end, behind "option", or before its own text. */
+/**
+ * "A" may be the article: it is a letter before punctuation, at the end, behind "option", or before its own
+ * text.
+ */
 function bareLetterStands(rest: string, letter: string, lead: string, choices: readonly Choice[]): boolean {
   if (/^.\s*(?:$|[.,:;!?\n–—-])/u.test(rest) || /\b(?:option|choice|letter)\s+$/iu.test(lead)) return true;
   if (/^.\s+(?:because|since|as|for|and|or)\b/u.test(rest)) return true;
@@ -85,7 +90,10 @@ function bareLetterStands(rest: string, letter: string, lead: string, choices: r
   return own !== undefined && startsWith(normalizeText(rest.slice(1)), normalizeText(own.text));
 }
 
-/** A label; null when lettered lines contradict each other or their texts; undefined where the line has no letter. */
+/**
+ * A label; null when lettered lines contradict each other or their texts; undefined where the line has no
+ * letter.
+ */
 function readLastLine(text: string, choices: readonly Choice[]): string | null | undefined {
   const lines = text.split("\n").filter((part) => part.trim() !== "");
   const last = lines.at(-1) ?? "";

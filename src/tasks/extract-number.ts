@@ -4,8 +4,8 @@
 //    of a line with a number right behind it. In the sentence behind the marker: the right side of its last "=";
 //    else the number right behind the marker, unless a different number is joined to it (", 4", "and 4", "5 + 3");
 //    else the last number of that sentence.
-// 3. With no marker, in the final sentence: the number that repeats the right side of the text's last equation ("6 x 8 =
-//    48. It takes 48 hours to clean the 6 rooms."), else its last number.  4. Otherwise null; "five" is not read.
+// 3. With no marker, in the final sentence: the number that repeats the right side of the text's last equation ("6 x 8
+//    = 48. It takes 48 hours to clean the 6 rooms."), else its last number.  4. Otherwise null; "five" is not read.
 
 import { cutRunOn, sentences } from "./text";
 import { type FoundNumber, findNumbers, plainMath } from "./find-numbers";
@@ -42,7 +42,10 @@ export function extractNumber(completion: string): string | null {
   return readNumber(completion)?.answer ?? null;
 }
 
-/** Numeric equality of two answers in any accepted spelling ("1,200" and "1200.0"); false when one is no number. */
+/**
+ * Numeric equality of two answers in any accepted spelling ("1,200" and "1200.0"); false when one is no
+ * number.
+ */
 export function equalNumbers(a: string, b: string): boolean {
   const [x, y] = [parseAnswer(a), parseAnswer(b)];
   return x !== null && y !== null && sameValue(x.value, y.value);

@@ -1,6 +1,6 @@
-// Finding and reading the files of a benchmark: the first name that exists in its folder, row by row with a place to
-// name in errors, and typed access to fields.
-// It does NOT know any benchmark, nor file formats (see data/table.ts).
+// Finding and reading the files of a benchmark: the first name that exists in its folder, row by row with a
+// place to name in errors, and typed access to fields. It does NOT know any benchmark, nor file formats (see
+// data/table.ts).
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
-// Where the numbers of a text are and what they are worth: signs, thousands commas, decimals, currency, fractions
-// ("3/4", "5 1/2", LaTeX \frac), scientific notation. Percent signs and units are read over: "25%" is worth 25.
-// Not numbers: digits inside words (x2, COVID-19, 3rd), clock times and ratios (12:30), version-like clusters (1.2.3).
-// It does NOT know which number of a text is the answer.
+// Where the numbers of a text are and what they are worth: signs, thousands commas, decimals, currency,
+// fractions ("3/4", "5 1/2", LaTeX \frac), scientific notation. Percent signs and units are read over: "25%"
+// is worth 25. Not numbers: digits inside words (x2, COVID-19, 3rd), clock times and ratios (12:30),
+// version-like clusters (1.2.3). It does NOT know which number of a text is the answer.
 
 import { type Rational, add, negate, parseDecimal, ratio } from "./rational";
 

@@ -1,6 +1,6 @@
-// GSM8K: grade-school word problems with a human chain; gold stands behind "####".
-// Files: {train,test}.jsonl(.gz) as published, or the Hugging Face Parquet of the config "main". It has no validation
-// split. It does NOT know who else solved these questions (see teacher/).
+// GSM8K: grade-school word problems with a human chain; gold stands behind "####". Files:
+// {train,test}.jsonl(.gz) as published, or the Hugging Face Parquet of the config "main". It has no
+// validation split. It does NOT know who else solved these questions (see teacher/).
 
 import { fail } from "../errors";
 import type { Question, Split } from "../data/records";

@@ -1,12 +1,14 @@
-// Options and gold as Hugging Face's commonsense sets spell them: choices as {text: [...], label: [...]} or as a list of
-// {label, text}, and `answerKey`. Labels that are digits (1-4) become letters, since letters are what is shown.
-// It does NOT know any benchmark.
+// Options and gold as Hugging Face's commonsense sets spell them: choices as {text: [...], label: [...]} or
+// as a list of {label, text}, and `answerKey`. Labels that are digits (1-4) become letters, since letters are
+// what is shown. It does NOT know any benchmark.
 
 import { fail } from "../errors";
 import { type Choice, toChoices } from "./choice";
 import { type Row, listField, objectField, textField } from "./files";
 
-/** `holder` has `choices`, `row` has `answerKey`. Errors: ERR_DATA; unlabelled test rows are refused by name. */
+/**
+ * `holder` has `choices`, `row` has `answerKey`. Errors: ERR_DATA; unlabelled test rows are refused by name.
+ */
 export function keyed(row: Row, holder: Row): { choices: Choice[]; gold: string } {
   const { texts, labels } = readChoices(holder);
   const choices = toChoices(texts, row.where);

@@ -1,6 +1,6 @@
-// MultiArith: 600 two-step word problems. Files: MultiArith.json with split.json (train and test as row numbers), or
-// the Hugging Face train/test files (question, final_ans). Ids are row numbers of the whole set where there is one.
-// It does NOT know the teachers' files.
+// MultiArith: 600 two-step word problems. Files: MultiArith.json with split.json (train and test as row
+// numbers), or the Hugging Face train/test files (question, final_ans). Ids are row numbers of the whole set
+// where there is one. It does NOT know the teachers' files.
 
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

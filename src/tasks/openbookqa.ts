@@ -1,6 +1,6 @@
-// OpenBookQA: four-option elementary science. Files: obqa_{train,valid,test}.json(.gz), JSON Lines with the gold as
-// text; or the Hugging Face files of "main" (question_stem, choices {text, label}, answerKey).
-// It does NOT know the teachers' rationales (see teacher/).
+// OpenBookQA: four-option elementary science. Files: obqa_{train,valid,test}.json(.gz), JSON Lines with the
+// gold as text; or the Hugging Face files of "main" (question_stem, choices {text, label}, answerKey). It
+// does NOT know the teachers' rationales (see teacher/).
 
 import type { Question, Split } from "../data/records";
 import { labelOfText, toChoices } from "./choice";

@@ -1,6 +1,6 @@
-// PIQA: two ways to reach a goal. Files: piqa_{valid,test}.json (the public validation set in two halves, gold as
-// text); train questions stand inside the rationale files llm/train_CoT_<n>.json; or the Hugging Face files
-// (goal, sol1, sol2, label 0/1). It does NOT know the rationales themselves (see teacher/).
+// PIQA: two ways to reach a goal. Files: piqa_{valid,test}.json (the public validation set in two halves,
+// gold as text); train questions stand inside the rationale files llm/train_CoT_<n>.json; or the Hugging Face
+// files (goal, sol1, sol2, label 0/1). It does NOT know the rationales themselves (see teacher/).
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";

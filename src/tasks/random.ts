@@ -1,6 +1,6 @@
-// Random draws that are a pure function of (seed, key): what is drawn for question 17 does not depend on how many
-// others were drawn before it. Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011);
-// the key is hashed into its counter. It does NOT know what is drawn.
+// Random draws that are a pure function of (seed, key): what is drawn for question 17 does not depend on how
+// many others were drawn before it. Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2,
+// 3", SC 2011); the key is hashed into its counter. It does NOT know what is drawn.
 
 /** One block of four 32-bit numbers. */
 function philox(counter: readonly [number, number, number, number], key: readonly [number, number]): Uint32Array {

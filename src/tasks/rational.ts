@@ -1,6 +1,6 @@
-// Exact numbers for answers: 0.1 + 0.2 problems must not decide whether a student is right.
-// A value is a fraction of two BigInts; its normal form is an integer, a terminating decimal, or p/q in lowest terms.
-// It does NOT know where in a text a number stands (see extract-number.ts).
+// Exact numbers for answers: 0.1 + 0.2 problems must not decide whether a student is right. A value is a
+// fraction of two BigInts; its normal form is an integer, a terminating decimal, or p/q in lowest terms. It
+// does NOT know where in a text a number stands (see extract-number.ts).
 
 export interface Rational {
   readonly numerator: bigint;

@@ -1,7 +1,7 @@
-// The rationale files of the TinyLLM release: JSON lists of strings, cut into numbered parts, one string a question:
-// "<chain>. Thus, the answer is (b) <text>\n\nQ: <question>\nAnswer Choices:\n(a) ...\n(b) ... llama rationale: <chain>".
-// The first chain is FLAN-T5's, the second (where there is one) LLaMA-2's. Both were shown the gold label.
-// It does NOT judge the chains.
+// The rationale files of the TinyLLM release: JSON lists of strings, cut into numbered parts, one string a
+// question: "<chain>. Thus, the answer is (b) <text>\n\nQ: <question>\nAnswer Choices:\n(a) ...\n(b) ...
+// llama rationale: <chain>". The first chain is FLAN-T5's, the second (where there is one) LLaMA-2's. Both
+// were shown the gold label. It does NOT judge the chains.
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
-// SocialIQA: three options about people. Files: social_i_qa.test.json (the public validation set written as one
-// instruction string with "Answer1: ... Answer2: ... Answer3: ..." and the gold "answer2"), or the Hugging Face files
-// (context, question, answerA..C, label 1-3). The single file serves as validation and as test.
-// It does NOT know any train split: the file has none.
+// SocialIQA: three options about people. Files: social_i_qa.test.json (the public validation set written as
+// one instruction string with "Answer1: ... Answer2: ... Answer3: ..." and the gold "answer2"), or the
+// Hugging Face files (context, question, answerA..C, label 1-3). The single file serves as validation and as
+// test. It does NOT know any train split: the file has none.
 
 import type { Question, Split } from "../data/records";
 import { fail } from "../errors";

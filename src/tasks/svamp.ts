@@ -1,6 +1,6 @@
 // SVAMP: one-step word problems built to defeat shortcuts. Files, any of: {train,dev,test}.json(.gz) with
-// instruction and label; the whole SVAMP.json (Body, Question, Answer); the Hugging Face files (same capitals).
-// It does NOT know the teachers' chains in the train file (see teacher/).
+// instruction and label; the whole SVAMP.json (Body, Question, Answer); the Hugging Face files (same
+// capitals). It does NOT know the teachers' chains in the train file (see teacher/).
 
 import type { Question, Split } from "../data/records";
 import { fail } from "../errors";

@@ -1,5 +1,5 @@
-// Plain-text helpers that extraction, de-duplication and leakage share, so that "the same text" means one thing.
-// It does NOT know tasks, answers or tokens of a model.
+// Plain-text helpers that extraction, de-duplication and leakage share, so that "the same text" means one
+// thing. It does NOT know tasks, answers or tokens of a model.
 
 /** Lower case, Unicode NFKC, every run of anything but letters and digits becomes one space. */
 export function normalizeText(text: string): string {
@@ -12,7 +12,10 @@ export function words(text: string): string[] {
   return normal === "" ? [] : normal.split(" ");
 }
 
-/** Sentences and lines, trimmed; a dot inside a number ("3.5") ends nothing. Pieces without a letter or digit vanish. */
+/**
+ * Sentences and lines, trimmed; a dot inside a number ("3.5") ends nothing. Pieces without a letter or digit
+ * vanish.
+ */
 export function sentences(text: string): string[] {
   return text
     .split(/(?<=[.!?]["'”’)\]*]*)\s+|\n+/u)

@@ -13,7 +13,9 @@ export interface TeacherAnswer {
   gold?: string;
   /** The options' texts, where the file has them: questions with one stem and other options are others. */
   choices?: readonly string[];
-  /** The row's number in its set, where ids or order tell it: settles which of two equal questions is meant. */
+  /**
+   * The row's number in its set, where ids or order tell it: settles which of two equal questions is meant.
+   */
   key?: number;
   /** The chain only reasons; the gold answer is to be stated behind it (human rationales). */
   unstated?: boolean;

@@ -1,6 +1,6 @@
-// Asks a teacher all questions of a split, several at a time, and keeps every answer as it arrives: a run that was
-// stopped or killed goes on from its file and asks nothing twice. The finished file is in the order of the questions.
-// It does NOT judge answers (see demonstrations.ts).
+// Asks a teacher all questions of a split, several at a time, and keeps every answer as it arrives: a run
+// that was stopped or killed goes on from its file and asks nothing twice. The finished file is in the order
+// of the questions. It does NOT judge answers (see demonstrations.ts).
 
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -103,7 +103,10 @@ async function readEarlier(partial: string, options: AskOptions, answers: Map<st
   }
 }
 
-/** A pool of workers over one queue; the first error stops them all and is thrown when every request has ended. */
+/**
+ * A pool of workers over one queue; the first error stops them all and is thrown when every request has
+ * ended.
+ */
 async function work(
   jobs: readonly Job[], total: number, options: AskOptions, keep: (answer: AskedAnswer) => Promise<number>,
 ): Promise<void> {

@@ -1,6 +1,6 @@
-// Teacher answers to demonstrations: each is tied to a question of the wanted split, its final answer read strictly and
-// compared with gold, then filtered; everything is counted.
-// It does NOT read files (sources.ts), find the questions (match.ts), apply templates, or call teachers.
+// Teacher answers to demonstrations: each is tied to a question of the wanted split, its final answer read
+// strictly and compared with gold, then filtered; everything is counted. It does NOT read files (sources.ts),
+// find the questions (match.ts), apply templates, or call teachers.
 
 import type { Demonstration, Question } from "../data/records";
 import { cutRunOn, isCutOff, sentences } from "../tasks/text";

@@ -1,6 +1,6 @@
-// Which question of a split an answer is to: by text (normalised) and options, and among equal questions by the row's
-// number, so that the chain written for a train row is not taken for its twin in the test rows.
-// It does NOT judge answers.
+// Which question of a split an answer is to: by text (normalised) and options, and among equal questions by
+// the row's number, so that the chain written for a train row is not taken for its twin in the test rows. It
+// does NOT judge answers.
 
 import type { Question } from "../data/records";
 import { fail } from "../errors";
@@ -22,11 +22,12 @@ export function matchQuestions(
   const byText = groupByText(questions);
   const claimed = new Map<string, number>();
   const chosen = new Map<TeacherAnswer, Question>();
+  const claims = (answer: TeacherAnswer, question: Question): number =>
+    claimed.get(claimKey(answer, question)) ?? 0;
   const claim = (answer: TeacherAnswer, question: Question): void => {
     chosen.set(answer, question);
     claimed.set(claimKey(answer, question), claims(answer, question) + 1);
   };
-  const claims = (answer: TeacherAnswer, question: Question): number => claimed.get(claimKey(answer, question)) ?? 0;
   for (const pass of ["key", "text"] as const) {
     for (const answer of answers) {
       if (chosen.has(answer)) continue;
@@ -45,7 +46,10 @@ export function matchQuestions(
   return { matched, unmatched: answers.length - matched.length };
 }
 
-/** The question a file of its own brings along; gold "" stands for none. Errors: ERR_DATA on an unreadable gold. */
+/**
+ * The question a file of its own brings along; gold "" stands for none. Errors: ERR_DATA on an unreadable
+ * gold.
+ */
 export function ownQuestion(task: Task, answer: TeacherAnswer, index: number): Question {
   const question = { id: `${task.name}-file-${index}`, task: task.name, split: "train" as const, question: answer.question };
   if (task.kind === "math") {

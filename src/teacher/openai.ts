@@ -1,6 +1,6 @@
-// A client for any server that speaks OpenAI's chat-completions protocol (vLLM, llama.cpp, TGI, hosted ones), over fetch.
-// Transient failures are tried again with back-off; what cannot get better is reported at once, with the remedy.
-// The key goes into one header and nowhere else. It does NOT know tasks or prompts.
+// A client for any server that speaks OpenAI's chat-completions protocol (vLLM, llama.cpp, TGI, hosted ones),
+// over fetch. Transient failures are tried again with back-off; what cannot get better is reported at once,
+// with the remedy. The key goes into one header and nowhere else. It does NOT know tasks or prompts.
 
 import { fail, messageOf } from "../errors";
 
@@ -66,7 +66,9 @@ export class ChatClient {
    * One completion. `seed` overrides that of the options, so that several samples of a prompt differ.
    * Errors: ERR_ABORTED; ERR_CONFIG when the server refuses the request; ERR_IO when it cannot be reached.
    */
-  async complete(messages: readonly ChatMessage[], call: { signal?: AbortSignal; seed?: number } = {}): Promise<ChatReply> {
+  async complete(
+    messages: readonly ChatMessage[], call: { signal?: AbortSignal; seed?: number } = {},
+  ): Promise<ChatReply> {
     const { temperature, max_tokens, seed } = this.options;
     const body = JSON.stringify({ model: this.model, messages, temperature, max_tokens, seed: call.seed ?? seed });
     for (let attempt = 0; ; attempt++) {

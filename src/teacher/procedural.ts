@@ -1,6 +1,7 @@
-// The programmatic teacher of the word problems: writes the chain in one of several wordings and, at a stated rate, errs
-// as teachers do. An error is one of three kinds and is carried through the rest of the chain, so that a wrong chain is
-// coherent and ends in a wrong answer. It does NOT make questions, and sees them only as records.
+// The programmatic teacher of the word problems: writes the chain in one of several wordings and, at a stated
+// rate, errs as teachers do. An error is one of three kinds and is carried through the rest of the chain, so
+// that a wrong chain is coherent and ends in a wrong answer. It does NOT make questions, and sees them only
+// as records.
 
 import type { Question } from "../data/records";
 import { fail } from "../errors";
@@ -28,7 +29,10 @@ export const PROCEDURAL_TEACHER_DEFAULTS: Readonly<ProceduralTeacherOptions> = {
 /** "slip": a miscalculation; "operation": the wrong one; "dropped": a step left out. */
 export type ErrorKind = "slip" | "operation" | "dropped";
 
-/** Chains for each question. Errors: ERR_INVALID_ARGUMENT on options, ERR_DATA on a question of another family. */
+/**
+ * Chains for each question. Errors: ERR_INVALID_ARGUMENT on options, ERR_DATA on a question of another
+ * family.
+ */
 export function proceduralAnswers(
   questions: readonly Question[], given: Partial<ProceduralTeacherOptions> = {},
 ): TeacherAnswer[] {

@@ -1,7 +1,7 @@
-// Rows of teacher files to teacher answers, one reader a shape; the shape is told from the fields of the first row:
-// chains with verdicts (chain-of-thought), several chains a row (output: [...]), human chains ("####"), model solutions
-// ({model: {solution}}), instruction/input/output, prompt/completion (plain or messages), and rationale tables.
-// It does NOT match questions or judge answers.
+// Rows of teacher files to teacher answers, one reader a shape; the shape is told from the fields of the
+// first row: chains with verdicts (chain-of-thought), several chains a row (output: [...]), human chains
+// ("####"), model solutions ({model: {solution}}), instruction/input/output, prompt/completion (plain or
+// messages), and rationale tables. It does NOT match questions or judge answers.
 
 import { fail } from "../errors";
 import { messageText } from "./messages";

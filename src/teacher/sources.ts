@@ -12,7 +12,9 @@ import { shapeOf } from "./shapes";
 /** Columns of a headless rationale table. */
 const TABLE = ["question", "answer", "rationale"] as const;
 
-/** All answers of `path`, in order. `teacher` names the writer; default: the file's name without its endings. */
+/**
+ * All answers of `path`, in order. `teacher` names the writer; default: the file's name without its endings.
+ */
 export async function readAnswers(path: string, teacher?: string, split: RationaleSplit = "train"): Promise<TeacherAnswer[]> {
   if (isFolder(path)) return readRationaleFolder(path, split);
   const isTable = /\.tsv(?:\.gz)?$/i.test(path);

@@ -1,4 +1,5 @@
-// The answer of a math completion: the written rule, spelling by spelling, and real chains with known verdicts.
+// The answer of a math completion: the written rule, spelling by spelling, and real chains with known
+// verdicts.
 import { describe, expect, test } from "@jest/globals";
 import { readRecords } from "../../src/data/table";
 import { equalNumbers, extractNumber, normalNumber, readNumber } from "../../src/tasks/extract-number";

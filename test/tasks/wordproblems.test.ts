@@ -1,4 +1,5 @@
-// The procedural family: its arithmetic is right, its splits are disjoint by construction, its kinds differ in kind.
+// The procedural family: its arithmetic is right, its splits are disjoint by construction, its kinds differ
+// in kind.
 import { describe, expect, test } from "@jest/globals";
 import type { Question } from "../../src/data/records";
 import { getTask } from "../../src/tasks";
@@ -26,7 +27,9 @@ describe.each(WORD_PROBLEM_KINDS)("%s", (kind) => {
       const equations = parseEquations(question.rationale ?? "");
       expect(equations.length).toBeGreaterThanOrEqual(options.minSteps);
       equations.forEach(({ left, operation, operand, result }, index) => {
-        const value = { add: left + operand, subtract: left - operand, multiply: left * operand, divide: left / operand };
+        const value = {
+          add: left + operand, subtract: left - operand, multiply: left * operand, divide: left / operand,
+        };
         expect(value[operation]).toBe(result);
         expect(result).toBeLessThanOrEqual(options.maxTotal);
         if (index > 0) expect(left).toBe(equations[index - 1]?.result);

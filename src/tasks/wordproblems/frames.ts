@@ -1,5 +1,6 @@
-// The stories: for each frame, how it opens, what can happen and what is asked. Short plain sentences with few
-// different words, so that a small vocabulary covers them all. It does NOT know numbers' meaning or splits.
+// The stories: for each frame, how it opens, what can happen and what is asked. Short plain sentences with
+// few different words, so that a small vocabulary covers them all. It does NOT know numbers' meaning or
+// splits.
 
 import type { KeyedRandom } from "../random";
 import type { FrameName } from "./options";

@@ -1,6 +1,6 @@
-// Questions of the procedural family: a plan told as a story. Question i of a split is drawn from its own random
-// stream, so a longer split begins with the shorter one and no split sees another's draws.
-// It does NOT know teachers or students.
+// Questions of the procedural family: a plan told as a story. Question i of a split is drawn from its own
+// random stream, so a longer split begins with the shorter one and no split sees another's draws. It does NOT
+// know teachers or students.
 
 import type { Question, Split } from "../../data/records";
 import { fail } from "../../errors";

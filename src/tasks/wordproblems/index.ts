@@ -7,7 +7,8 @@ import { type WordProblemKind, type WordProblemOptions, wordProblemOptions } fro
 
 export { type ChainStyle, CHAIN_STYLES } from "./chain";
 export {
-  FRAME_NAMES, WORD_PROBLEM_DEFAULTS, WORD_PROBLEM_KINDS, type WordProblemKind, type WordProblemOptions, wordProblemOptions,
+  FRAME_NAMES, WORD_PROBLEM_DEFAULTS, WORD_PROBLEM_KINDS, type WordProblemKind, type WordProblemOptions,
+  wordProblemOptions,
 } from "./options";
 export { generateQuestions, wordProblemName } from "./generate";
 

@@ -1,5 +1,5 @@
-// The knobs of the procedural word problems: few, named, checked in one place.
-// Difficulty grows with steps, operands and totals; everything else is variety. It does NOT know stories or teachers.
+// The knobs of the procedural word problems: few, named, checked in one place. Difficulty grows with steps,
+// operands and totals; everything else is variety. It does NOT know stories or teachers.
 
 import { fail } from "../../errors";
 

@@ -1,6 +1,6 @@
-// The arithmetic of a word problem, before any words: how it opens, what happens, how it ends, with which numbers.
-// A tuple of numbers belongs to exactly one split by its hash, so no two splits can share a question or even its
-// numbers. It does NOT know stories.
+// The arithmetic of a word problem, before any words: how it opens, what happens, how it ends, with which
+// numbers. A tuple of numbers belongs to exactly one split by its hash, so no two splits can share a question
+// or even its numbers. It does NOT know stories.
 
 import type { Split } from "../../data/records";
 import { type KeyedRandom, hashText } from "../random";
@@ -61,8 +61,12 @@ export function numbersOf(plan: Plan): number[] {
   return plan.kind === "reversed" ? [...operands, plan.result] : [plan.start, ...operands];
 }
 
-/** Draws until a plan fits the kind and its numbers belong to `split`; null when this draw came to nothing. */
-export function drawPlan(random: KeyedRandom, options: WordProblemOptions, kind: WordProblemKind, split: Split): Plan | null {
+/**
+ * Draws until a plan fits the kind and its numbers belong to `split`; null when this draw came to nothing.
+ */
+export function drawPlan(
+  random: KeyedRandom, options: WordProblemOptions, kind: WordProblemKind, split: Split,
+): Plan | null {
   const count = kind === "longer" ? options.maxSteps + 1 : random.between(options.minSteps, options.maxSteps);
   const shape = drawShape(random, kind, count);
   if (shape === null) return null;
@@ -88,7 +92,9 @@ function drawShape(random: KeyedRandom, kind: WordProblemKind, count: number): S
   return { opening, ending, operations: [...first, ...middle, ...last] };
 }
 
-function fillNumbers(random: KeyedRandom, options: WordProblemOptions, kind: WordProblemKind, shape: Shape): Plan | null {
+function fillNumbers(
+  random: KeyedRandom, options: WordProblemOptions, kind: WordProblemKind, shape: Shape,
+): Plan | null {
   const { opening, ending } = shape;
   const start = random.between(2, opening === "product" ? options.maxFactor : 2 * options.maxOperand);
   const steps: Step[] = [];
