@@ -251,6 +251,7 @@ Napi::Object make_ops(Napi::Env env) {
   });
   add_method(ops, "create", create_backend);
   add_method(ops, "philox", philox);
+  ops.Set("peakMeter", Napi::Function::New(env, make_peak_meter, "peakMeter"));
   return ops;
 }
 

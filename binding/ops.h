@@ -8,4 +8,8 @@ namespace selfrefine {
 /// { names, backends(), cpuIsas(), create({name, threads, isa}), philox(counter, key) }; see ops.cpp.
 Napi::Object make_ops(Napi::Env env);
 
+/// peakMeter(threads) -> { fmaFlops(seconds), bf16Flops(seconds), readBandwidth(bytes), copyBandwidth(bytes) }: rates a
+/// second over all threads; see cpu/peak.h.
+Napi::Value make_peak_meter(const Napi::CallbackInfo& info);
+
 }  // namespace selfrefine

@@ -1,10 +1,9 @@
 // A trainer in use: the native trainer, the typed arrays it shares with this side, and a state that can be written and
 // read back exactly. It does NOT know losses' meaning, data or schedules; sft.ts and dpo.ts drive it.
 import type { BatchBuffers } from "../data/batch";
-import type { Model } from "../model";
 import {
-  native, nativeAddon, nativeSync, type BatchSize, type NativeTrainer, type PreferenceOptions, type TrainerCapacity,
-  type UpdateOptions,
+  native, nativeAddon, nativeSync, type BatchSize, type MemoryRow, type NativeModel, type NativeTrainer,
+  type PreferenceOptions, type TrainerCapacity, type UpdateOptions,
 } from "../native";
 
 /** Views on what the trainer computed for the micro-batch before. */
@@ -23,7 +22,7 @@ export class TrainingSession {
   readonly referenceLogps: Float32Array;
   private readonly trainer: NativeTrainer;
 
-  constructor(model: Model, capacity: TrainerCapacity) {
+  constructor(model: { readonly native: NativeModel }, capacity: TrainerCapacity) {
     const addon = nativeAddon();
     this.trainer = nativeSync(() => new addon.Trainer(model.native, capacity));
     const buffers = this.trainer.buffers();
@@ -73,6 +72,10 @@ export class TrainingSession {
 
   readState(path: string, fileOffset: number): Promise<void> {
     return native(() => this.trainer.readState(path, fileOffset));
+  }
+
+  memory(): MemoryRow[] {
+    return this.trainer.memory();
   }
 
   dispose(): void {

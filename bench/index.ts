@@ -1,0 +1,119 @@
+// `npm run bench -- train|sample|kernels|compare`: the measured speed of the engine, as ratios to the machine's own limits
+// and to peers in the same run. Nothing here is a test: a slow machine fails nothing.
+import { resolve } from "node:path";
+import yargs from "yargs";
+import { compareAll } from "./compare";
+import { readConfig } from "./config";
+import { benchKernels } from "./kernels";
+import { Machine } from "./machine";
+import { medians, print, record, summarize, type Figures } from "./report";
+import { SampleBench } from "./sample";
+import { TrainBench } from "./train";
+import { availableParallelism } from "node:os";
+import type { DType } from "../src/native";
+
+const ROOT = resolve(__dirname, "..", "..");
+
+interface Rounds {
+  round(): Promise<object>;
+  memory(): number;
+  close(): void;
+}
+
+/** A warm-up round, then the measured ones. */
+async function measure(bench: Rounds, rounds: number): Promise<Figures[]> {
+  try {
+    await bench.round();
+    const results: Figures[] = [];
+    for (let index = 0; index < rounds; index++) results.push({ ...(await bench.round()) } as Figures);
+    return results;
+  } finally {
+    bench.close();
+  }
+}
+
+async function report(
+  what: Readonly<Record<string, unknown>>, bench: Rounds, options: { rounds: number; json: boolean; record: boolean },
+): Promise<void> {
+  const engineBytes = bench.memory();
+  const rounds = await measure(bench, options.rounds);
+  const entry = {
+    ...what, ...medians(rounds), peak_bytes: process.resourceUsage().maxRSS * 1024, engine_bytes: engineBytes,
+    rounds: options.rounds, best: Object.fromEntries(Object.entries(summarize(rounds)).map(([k, v]) => [k, v.best])),
+  };
+  print(entry, options.json);
+  if (options.record) process.stderr.write(`recorded in ${await record(ROOT, entry)}\n`);
+}
+
+const common = {
+  threads: { type: "number", default: availableParallelism(), describe: "threads" },
+  dtype: { choices: ["float32", "bfloat16"] as const, default: "float32" as DType, describe: "storage type" },
+  rounds: { type: "number", default: 7, describe: "measured rounds, after one warm-up" },
+  json: { type: "boolean", default: false, describe: "one JSON object on standard output" },
+  record: { type: "boolean", default: false, describe: "append the result to bench/results/<machine>.jsonl" },
+} as const;
+
+const config = { type: "string", demandOption: true, describe: "Hugging Face config.json of the model" } as const;
+
+async function main(): Promise<void> {
+  await yargs(process.argv.slice(2))
+    .scriptName("npm run bench --")
+    .command("train", "time optimizer steps", (y) => y.options({
+      ...common, config,
+      mode: { choices: ["sft", "dpo"] as const, default: "sft" as const, describe: "what a step is" },
+      batch: { type: "number", default: 8, describe: "sequences (sft) or pairs (dpo) a step" },
+      length: { type: "number", default: 256, describe: "tokens of a sequence" },
+      prompt: { type: "number", default: 0, describe: "of these, tokens of the prompt: not scored, shared by a pair" },
+      "micro-batch-tokens": { type: "number", default: 4096, describe: "rows of one forward pass" },
+    }), async (argv) => {
+      const options = { ...argv, microBatchTokens: argv.microBatchTokens };
+      const bench = await TrainBench.open(options, new Machine(argv.threads));
+      const { mode, batch, length, prompt, dtype, threads } = argv;
+      await report({ bench: "train", config: argv.config, mode, batch, length, prompt, dtype, threads }, bench, argv);
+    })
+    .command("sample", "time decoding", (y) => y.options({
+      ...common, config,
+      batch: { type: "number", default: 64, describe: "sequences decoded together" },
+      samples: { type: "number", default: 1, describe: "samples that share a prompt; divides batch" },
+      "prompt-length": { type: "number", default: 16, describe: "tokens of a prompt" },
+      "new-tokens": { type: "number", default: 64, describe: "tokens drawn for each sequence" },
+      temperature: { type: "number", default: 1, describe: "0 = greedy" },
+    }), async (argv) => {
+      const bench = await SampleBench.open(argv, new Machine(argv.threads));
+      const { batch, samples, promptLength, newTokens, dtype, threads } = argv;
+      await report({
+        bench: "sample", config: argv.config, batch, samples, prompt_length: promptLength, new_tokens: newTokens, dtype, threads,
+      }, bench, argv);
+    })
+    .command("kernels", "time each op family against its limit", (y) => y.options({
+      ...common,
+      config: { ...config, demandOption: false, default: resolve(ROOT, "bench", "configs", "small.json") },
+      rows: { type: "number", default: 2048, describe: "rows of the packed batch" },
+    }), async (argv) => {
+      const model = await readConfig(argv.config);
+      for (const result of benchKernels(model, argv.rows, argv.dtype, argv.threads, new Machine(argv.threads))) {
+        const line = `${result.op.padEnd(22)} ${result.shape.padEnd(22)} ${result.median_ms.toFixed(2).padStart(9)} ms  `
+          + `${(100 * result.fraction).toFixed(0).padStart(4)} % of ${result.limit}\n`;
+        process.stdout.write(argv.json ? `${JSON.stringify(result)}\n` : line);
+        if (argv.record) await record(ROOT, { bench: "kernels", config: argv.config, threads: argv.threads, ...result });
+      }
+    })
+    .command("compare", "alternate rounds with the peers that are installed", (y) => y.options({
+      threads: common.threads, rounds: common.rounds, record: common.record,
+      only: { type: "string", default: "", describe: "only the comparisons whose name contains this" },
+    }), async (argv) => {
+      for await (const result of compareAll(ROOT, argv)) {
+        process.stdout.write(`${JSON.stringify(result)}\n`);
+        if (argv.record) await record(ROOT, { bench: "compare", ...result });
+      }
+    })
+    .demandCommand(1, "name a bench")
+    .strict()
+    .fail((message, error) => { throw error ?? new Error(message); })
+    .parseAsync();
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});

@@ -1,0 +1,202 @@
+// Times each op family on the shapes of a model against its limit: arithmetic peak for what multiplies matrices, memory
+// bandwidth for what only moves data. The limit is sampled just before each timing, so the fraction holds on a machine
+// whose speed drifts. Correctness is the conformance suite's business.
+import { nativeAddon, type DType, type ModelConfig } from "../src/native";
+import { Machine } from "./machine";
+import { median, round } from "./statistics";
+
+interface TensorArgument {
+  data: Float32Array | Uint16Array | Int32Array | Float64Array;
+  dtype: string;
+  shape: number[];
+}
+
+interface OpBackend {
+  run(op: string, fields: Record<string, unknown>): void;
+}
+
+interface OpsAddon {
+  ops: { create(options: { name: string; threads: number }): OpBackend };
+}
+
+export interface KernelResult {
+  op: string;
+  shape: string;
+  dtype: DType;
+  median_ms: number;
+  /** Operations or bytes a second. */
+  rate: number;
+  limit: "flops" | "bandwidth";
+  /** Of the limit, sampled just before. */
+  fraction: number;
+}
+
+interface KernelCase {
+  op: string;
+  shape: string;
+  fields: Record<string, unknown>;
+  /** Work of one run: floating-point operations, or bytes read and written. */
+  flops?: number;
+  bytes?: number;
+}
+
+const ROUNDS = 7;
+
+class Tensors {
+  constructor(readonly dtype: DType) {}
+
+  get width(): number {
+    return this.dtype === "float32" ? 4 : 2;
+  }
+
+  real(...shape: number[]): TensorArgument {
+    const n = shape.reduce((a, b) => a * b, 1);
+    if (this.dtype === "bfloat16") {
+      // Upper halves of floats around 1/2 of both signs: values do not matter, infinities and denormals would.
+      return { data: Uint16Array.from({ length: n }, (_, i) => 0x3f00 | (i * 37 & 0x7f) | (i & 1) << 15), dtype: "bfloat16", shape };
+    }
+    return { data: Float32Array.from({ length: n }, (_, i) => ((i * 37) % 101) / 101 - 0.5), dtype: "float32", shape };
+  }
+
+  f32(...shape: number[]): TensorArgument {
+    return new Tensors("float32").real(...shape);
+  }
+
+  i32(values: number[], ...shape: number[]): TensorArgument {
+    return { data: Int32Array.from(values), dtype: "int32", shape: shape.length > 0 ? shape : [values.length] };
+  }
+}
+
+/** Sequence length of attention, the usual one of the training benches. */
+const SEQUENCE = 256;
+
+function matmulCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
+  const qkv = (c.numAttentionHeads + 2 * c.numKeyValueHeads) * c.headDim;
+  const shapes: [number, number][] = [
+    [c.hiddenSize, qkv], [c.hiddenSize, 2 * c.intermediateSize], [c.intermediateSize, c.hiddenSize],
+  ];
+  return shapes.flatMap(([i, o]) => {
+    const [x, weight, out] = [t.real(n, i), t.real(o, i), t.real(n, o)];
+    const common = { shape: `${n}x${i}x${o}`, flops: 2 * n * i * o };
+    return [
+      { op: "MatmulForward", fields: { out, x, weight }, ...common },
+      { op: "MatmulBackwardInput", fields: { dx: x, dout: out, weight }, ...common },
+      { op: "MatmulBackwardWeight", fields: { dweight: t.f32(o, i), dout: out, x }, ...common },
+    ];
+  });
+}
+
+function attentionCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
+  const [h, k, d] = [c.numAttentionHeads, c.numKeyValueHeads, c.headDim];
+  const sequences = Math.floor(n / SEQUENCE);
+  const rows = sequences * SEQUENCE;
+  const segments = Array.from({ length: sequences }, (_, s) => [s * SEQUENCE, (s + 1) * SEQUENCE, 0, 0]).flat();
+  const common = {
+    lse: t.f32(rows, h), qkv: t.real(rows, h + 2 * k, d), segments: t.i32(segments, sequences, 4),
+    positions: t.i32(Array.from({ length: rows }, (_, row) => row % SEQUENCE)),
+    num_heads: h, num_kv_heads: k, scale: 1 / Math.sqrt(d), window: 0,
+  };
+  const flops = 4 * rows * h * d * (SEQUENCE / 2);
+  const shape = `${sequences}x${SEQUENCE} h${h}/${k} d${d}`;
+  const out = t.real(rows, h, d);
+  return [
+    { op: "AttentionForward", shape, fields: { out, ...common }, flops },
+    {
+      op: "AttentionBackward", shape, flops: 2.5 * flops,
+      fields: { dqkv: t.real(rows, h + 2 * k, d), dout: t.real(rows, h, d), out, ...common },
+    },
+  ];
+}
+
+function movementCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
+  const [C, F, w] = [c.hiddenSize, c.intermediateSize, t.width];
+  const heads = c.numAttentionHeads + 2 * c.numKeyValueHeads;
+  const norm = { x: t.real(n, C), rstd: t.f32(n), weight: t.real(C) };
+  const turn = {
+    positions: t.i32(Array.from({ length: n }, (_, row) => row % SEQUENCE)), inv_freq: t.f32(c.headDim / 2),
+    num_heads: c.numAttentionHeads, num_kv_heads: c.numKeyValueHeads, interleaved: false,
+  };
+  const turned = (n * (c.numAttentionHeads + c.numKeyValueHeads) * c.headDim * w) * 2;
+  return [
+    { op: "RmsNormForward", shape: `${n}x${C}`, fields: { out: t.real(n, C), ...norm, eps: 1e-5 }, bytes: 2 * n * C * w },
+    {
+      op: "RmsNormBackward", shape: `${n}x${C}`, bytes: 4 * n * C * w,
+      fields: { dx: t.real(n, C), dweight: t.f32(C), dout: t.real(n, C), dresidual: t.real(n, C), ...norm },
+    },
+    { op: "RopeForward", shape: `${n}x${heads}x${c.headDim}`, fields: { qkv: t.real(n, heads, c.headDim), ...turn }, bytes: turned },
+    { op: "SwigluForward", shape: `${n}x${F}`, fields: { out: t.real(n, F), gate_up: t.real(n, 2 * F) }, bytes: 3 * n * F * w },
+    {
+      op: "SwigluBackward", shape: `${n}x${F}`, bytes: 5 * n * F * w,
+      fields: { dgate_up: t.real(n, 2 * F), dout: t.real(n, F), gate_up: t.real(n, 2 * F) },
+    },
+  ];
+}
+
+function headCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
+  const [C, V] = [c.hiddenSize, c.vocabSize];
+  const targets = t.i32(Array.from({ length: n }, (_, row) => (row * 7919) % V));
+  const common = { logps: t.f32(n), x: t.real(n, C), weight: t.real(V, C), targets };
+  const ends = Array.from({ length: Math.ceil(n / 512) }, (_, i) => Math.min(n, 512 * (i + 1)));
+  const flops = 2 * n * C * V;
+  return [
+    { op: "LmHeadForward", shape: `${n}x${C}x${V}`, fields: common, flops },
+    {
+      op: "LmHeadLoss", shape: `${n}x${C}x${V}`, flops: 3 * flops,
+      fields: { ...common, dx: t.real(n, C), dweight: t.f32(V, C), dlogps: t.f32(n), chunk_ends: ends },
+    },
+  ];
+}
+
+/** Elements of the optimizer's cases: well beyond the last-level cache. */
+const OPTIMIZER_ELEMENTS = 2 ** 24;
+
+function optimizerCases(t: Tensors): KernelCase[] {
+  const n = OPTIMIZER_ELEMENTS;
+  const master = t.f32(n);
+  const parameter = t.dtype === "float32" ? master : t.real(n);
+  // Reads and writes master and both moments, reads and clears the gradient, writes the narrow copy if there is one.
+  const bytes = n * (8 * 4 + (t.dtype === "float32" ? 0 : 2));
+  return [
+    { op: "SumOfSquares", shape: `${n}`, fields: { out: { data: new Float64Array(1), dtype: "float64", shape: [1] }, x: t.f32(n) }, bytes: 4 * n },
+    {
+      op: "AdamWStep", shape: `${n}`, bytes,
+      fields: {
+        parameter, master, exp_avg: t.f32(n), exp_avg_sq: { ...t.f32(n), data: new Float32Array(n).fill(0.1) },
+        gradient: t.f32(n), learning_rate: 1e-4, step: 1,
+      },
+    },
+  ];
+}
+
+function time(backend: OpBackend, one: KernelCase, machine: Machine, dtype: DType): KernelResult {
+  backend.run(one.op, one.fields);
+  const times: number[] = [];
+  const fractions: number[] = [];
+  const work = one.flops ?? one.bytes!;
+  for (let index = 0; index < ROUNDS; index++) {
+    const limit = one.flops !== undefined ? machine.peak(dtype) : machine.copyBandwidth();
+    const started = performance.now();
+    backend.run(one.op, one.fields);
+    const seconds = (performance.now() - started) / 1000;
+    times.push(seconds);
+    fractions.push(work / seconds / limit);
+  }
+  return {
+    op: one.op, shape: one.shape, dtype,
+    median_ms: round(median(times) * 1000), rate: round(work / median(times)),
+    limit: one.flops !== undefined ? "flops" : "bandwidth", fraction: round(median(fractions)),
+  };
+}
+
+/** Yields a result an op, so that long benches show life. */
+export function* benchKernels(
+  config: ModelConfig, rows: number, dtype: DType, threads: number, machine: Machine,
+): Generator<KernelResult, void, undefined> {
+  const backend = (nativeAddon() as unknown as OpsAddon).ops.create({ name: "cpu", threads });
+  const t = new Tensors(dtype);
+  const families = [matmulCases, attentionCases, headCases, movementCases];
+  for (const family of families) {
+    for (const one of family(t, config, rows)) yield time(backend, one, machine, dtype);
+  }
+  for (const one of optimizerCases(t)) yield time(backend, one, machine, dtype);
+}
