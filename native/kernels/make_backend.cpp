@@ -1,6 +1,7 @@
 // The only place that knows every backend of this build by name.
 #include "backend.h"
 
+#include "cpu/cpu_backend.h"
 #include "kernels/reference.h"
 
 namespace selfrefine {
@@ -13,6 +14,7 @@ struct Maker {
 };
 
 constexpr Maker kMakers[] = {
+    {"cpu", [](const BackendOptions& options) -> std::unique_ptr<Backend> { return std::make_unique<CpuBackend>(options); }},
     {"reference", [](const BackendOptions&) -> std::unique_ptr<Backend> { return std::make_unique<ReferenceBackend>(); }},
 };
 

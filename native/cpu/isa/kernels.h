@@ -9,6 +9,14 @@
 
 #include "cpu/gemm_simd.h"
 #include "cpu/peak_simd.h"
+#include "cpu/row_simd.h"
+#include "kernels/attention/cpu_simd.h"
+#include "kernels/embedding/cpu_simd.h"
+#include "kernels/kv_cache/cpu_simd.h"
+#include "kernels/optimizer/cpu_simd.h"
+#include "kernels/rmsnorm/cpu_simd.h"
+#include "kernels/rope/cpu_simd.h"
+#include "kernels/swiglu/cpu_simd.h"
 
 namespace selfrefine {
 
@@ -17,6 +25,14 @@ const IsaKernels SELFREFINE_ISA_TABLE = {
     Isa::SELFREFINE_ISA_ENUM,
     SELFREFINE_ISA::gemm::table,
     SELFREFINE_ISA::peak::table,
+    SELFREFINE_ISA::row::table,
+    SELFREFINE_ISA::attention::table,
+    SELFREFINE_ISA::embedding::table,
+    SELFREFINE_ISA::kv_cache::table,
+    SELFREFINE_ISA::optimizer::table,
+    SELFREFINE_ISA::rmsnorm::table,
+    SELFREFINE_ISA::rope::table,
+    SELFREFINE_ISA::swiglu::table,
 };
 
 }  // namespace selfrefine

@@ -6,6 +6,14 @@
 #include "cpu/cpu_features.h"
 #include "cpu/gemm_kernels.h"
 #include "cpu/peak_kernels.h"
+#include "cpu/row_kernels.h"
+#include "kernels/attention/cpu_kernels.h"
+#include "kernels/embedding/cpu_kernels.h"
+#include "kernels/kv_cache/cpu_kernels.h"
+#include "kernels/optimizer/cpu_kernels.h"
+#include "kernels/rmsnorm/cpu_kernels.h"
+#include "kernels/rope/cpu_kernels.h"
+#include "kernels/swiglu/cpu_kernels.h"
 
 namespace selfrefine {
 
@@ -13,6 +21,14 @@ struct IsaKernels {
   Isa isa;
   GemmKernels gemm;
   PeakKernels peak;
+  RowKernels row;
+  AttentionKernels attention;
+  EmbeddingKernels embedding;
+  KvCacheKernels kv_cache;
+  OptimizerKernels optimizer;
+  RmsNormKernels rmsnorm;
+  RopeKernels rope;
+  SwigluKernels swiglu;
 };
 
 /// The kernels of an instruction set that supported_isas() lists; throws unsupported for another.

@@ -1,0 +1,57 @@
+// The paged cache on the CPU; cpu_kernels.h says where an element of a page lies.
+#include <cstring>
+
+#include "cpu/cpu_backend.h"
+#include "kernels/indices.h"
+
+namespace selfrefine {
+
+namespace {
+
+template <typename Element>
+void write_row(const KvCacheWrite& op, int64_t n, int64_t slot) {
+  const int64_t heads = op.k_cache.dim(1), page_size = op.k_cache.dim(2), d = op.k_cache.dim(3);
+  const int64_t page = slot / page_size, offset = slot % page_size;
+  const Element* keys = op.qkv.as<Element>() + (n * op.qkv.dim(1) + op.num_heads) * d;
+  const Element* values = keys + heads * d;
+  for (int64_t h = 0; h < heads; ++h) {
+    const int64_t head_page = (page * heads + h) * page_size * d;
+    Element* to = op.k_cache.as<Element>() + head_page + offset;
+    for (int64_t i = 0; i < d; ++i) to[i * page_size] = keys[h * d + i];
+    std::memcpy(op.v_cache.as<Element>() + head_page + offset * d, values + h * d, static_cast<size_t>(d) * sizeof(Element));
+  }
+}
+
+}  // namespace
+
+void CpuBackend::compute(const KvCacheWrite& op) {
+  expect_in_range("kv_cache_write", "slots", op.slots, -1, op.k_cache.dim(0) * op.k_cache.dim(2));
+  const int32_t* slots = op.slots.as<int32_t>();
+  parallel_rows(op.qkv.dim(0), 2 * op.k_cache.dim(1) * op.k_cache.dim(3), [&](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) {
+      if (slots[n] < 0) continue;
+      if (op.qkv.dtype == DType::bf16) write_row<bf16>(op, n, slots[n]);
+      else write_row<float>(op, n, slots[n]);
+    }
+  });
+}
+
+void CpuBackend::compute(const KvCacheCopyPage& op) {
+  if (op.from == op.to) return;
+  const int64_t bytes = op.k_cache.dim(1) * op.k_cache.dim(2) * op.k_cache.dim(3) * size_of(op.k_cache.dtype);
+  for (const Tensor* cache : {&op.k_cache, &op.v_cache}) {
+    char* pages = cache->as<char>();
+    std::memcpy(pages + op.to * bytes, pages + op.from * bytes, static_cast<size_t>(bytes));
+  }
+}
+
+void CpuBackend::compute(const AttentionDecode& op) {
+  expect_pages("attention_decode", op.page_table, op.lengths, op.k_cache.dim(0), op.k_cache.dim(2));
+  const int64_t heads = op.k_cache.dim(1);
+  const ThreadScratch scratch = thread_scratch(isa_.kv_cache.decode_scratch_floats(op));
+  pool_.parallel_for(op.qkv.dim(0) * heads, [&](int64_t task, int thread) {
+    isa_.kv_cache.decode(op, task / heads, task % heads, scratch.of(thread));
+  });
+}
+
+}  // namespace selfrefine

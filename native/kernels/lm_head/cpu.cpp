@@ -1,0 +1,92 @@
+// The loss head on the CPU. A chunk's logits are one product; they become exponentials, then the gradient of the logits,
+// in place, and feed the two products of the backward pass. A bfloat16 gradient takes the first half of its row.
+#include <algorithm>
+#include <cmath>
+
+#include "cpu/cpu_backend.h"
+#include "kernels/indices.h"
+
+namespace selfrefine {
+
+namespace {
+
+constexpr int64_t kForwardRows = 256;  // rows of a chunk where the caller has not said
+
+}  // namespace
+
+/// logps of rows [begin, end). If sums is given, leaves exp(logit - highest) in logits_ and their sums there.
+void CpuBackend::head_logps(const Tensor& x, const Tensor& weight, const Tensor& targets, const Tensor& logps, int64_t begin,
+                            int64_t end, float* sums) {
+  const int64_t v = weight.dim(0);
+  logits_.reserve((end - begin) * v * static_cast<int64_t>(sizeof(float)), "logits of a chunk of the loss head");
+  float* logits = logits_.as<float>();
+  matmul(Tensor(logits, DType::f32, {end - begin, v}), x.rows(begin, end), weight, {}, {});
+  pool_.parallel_for(end - begin, [&](int64_t i, int) {
+    float* row = logits + i * v;
+    const float highest = isa_.row.highest(row, v), target = row[targets.as<int32_t>()[begin + i]];
+    const double sum = sums ? isa_.row.exps(row, row, v, highest, 1.0f) : isa_.row.exp_sum(row, v, highest);
+    if (sums) sums[i] = static_cast<float>(sum);
+    logps.as<float>()[begin + i] = static_cast<float>(static_cast<double>(target) - highest - std::log(sum));
+  });
+}
+
+void CpuBackend::compute(const LmHeadForward& op) {
+  expect_in_range("lm_head_forward", "targets", op.targets, 0, op.weight.dim(0));
+  for (int64_t begin = 0; begin < op.x.dim(0); begin += kForwardRows) {
+    head_logps(op.x, op.weight, op.targets, op.logps, begin, std::min(begin + kForwardRows, op.x.dim(0)), nullptr);
+  }
+}
+
+/// dlogits = dlogp (1[target] - p) in place, then dx = dlogits weight and dweight += dlogits^T x.
+void CpuBackend::head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end, const float* sums) {
+  const int64_t v = op.weight.dim(0), c = op.weight.dim(1), rows = end - begin;
+  const DType type = op.x.dtype;
+  float* logits = logits_.as<float>();
+  pool_.parallel_for(rows, [&](int64_t i, int) {
+    float* row = logits + i * v;
+    const int32_t target = op.targets.as<int32_t>()[begin + i];
+    const float dlogp = op.dlogps.as<float>()[begin + i], share = row[target] / sums[i];
+    isa_.row.scale(row, type, row, v, -dlogp / sums[i]);
+    const float at_target = dlogp * (1.0f - share);
+    if (type == DType::bf16) reinterpret_cast<bf16*>(row)[target] = from_float<bf16>(at_target);
+    else row[target] = at_target;
+  });
+  const int64_t ld = type == DType::bf16 ? 2 * v : v;
+  GemmArgs dx;
+  dx.m = rows;
+  dx.n = c;
+  dx.k = v;
+  dx.a = {logits, ld};
+  dx.b = {op.weight.data, c};
+  dx.c = op.dx.rows(begin, end).data;
+  dx.ldc = c;
+  dx.ab_dtype = dx.c_dtype = type;
+  gemm_(dx);
+  GemmArgs dweight;
+  dweight.m = v;
+  dweight.n = c;
+  dweight.k = rows;
+  dweight.a = {logits, ld};
+  dweight.trans_a = true;
+  dweight.b = {op.x.rows(begin, end).data, c};
+  dweight.c = op.dweight.data;
+  dweight.ldc = c;
+  dweight.ab_dtype = type;
+  dweight.add = {op.dweight.data, c};
+  gemm_(dweight);
+}
+
+void CpuBackend::compute(const LmHeadLoss& op) {
+  expect_in_range("lm_head_loss", "targets", op.targets, 0, op.weight.dim(0));
+  std::vector<float> sums;
+  int64_t begin = 0;
+  for (const int64_t end : op.chunk_ends) {
+    sums.resize(static_cast<size_t>(end - begin));
+    head_logps(op.x, op.weight, op.targets, op.logps, begin, end, sums.data());
+    if (op.on_chunk) op.on_chunk(begin, end);
+    head_gradient(op, begin, end, sums.data());
+    begin = end;
+  }
+}
+
+}  // namespace selfrefine
