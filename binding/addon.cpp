@@ -1,10 +1,18 @@
 // The list of exports, nothing else.
-#include "napi_setup.h"
+#include "classes.h"
 #include "ops.h"
 
 namespace {
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  auto* data = new selfrefine::AddonData;
+  env.SetInstanceData(data);
+  const Napi::Function model = selfrefine::ModelObject::define(env);
+  data->model = Napi::Persistent(model);
+  exports.Set("Model", model);
+  exports.Set("Trainer", selfrefine::TrainerObject::define(env));
+  exports.Set("Sampler", selfrefine::SamplerObject::define(env));
+  exports.Set("devices", Napi::Function::New<selfrefine::devices>(env, "devices"));
   exports.Set("ops", selfrefine::make_ops(env));
   return exports;
 }

@@ -94,6 +94,7 @@ void Model::initialize(uint64_t seed, double std) {
 }
 
 void Model::copy_from(const Model& other) {
+  if (&other == this) return;
   if (!config_.same_weights(other.config_)) {
     fail(ErrorCode::invalid_argument, "copyFrom: the models differ in shape (", table_.elements(), " and ",
          other.table_.elements(), " parameters with padding); both need the same config");

@@ -45,6 +45,9 @@ class Sampler {
  public:
   /// Throws ERR_INVALID_ARGUMENT or ERR_OUT_OF_MEMORY.
   Sampler(std::shared_ptr<Model> model, const SamplerCapacity& capacity);
+  ~Sampler() { model_->thaw(); }
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
 
   /// Throws ERR_INVALID_ARGUMENT unless offsets are vocab_size + 1 increasing places in bytes.
   void set_token_bytes(TokenBytes token_bytes);

@@ -1,0 +1,61 @@
+// The wrapped classes, for addon.cpp and for each other.
+#pragma once
+
+#include "wrapped.h"
+
+namespace selfrefine {
+
+class ModelObject final : public Wrapped<ModelObject, Model> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ModelObject(const Napi::CallbackInfo& info);
+
+  /// The object behind an argument; throws ERR_INVALID_ARGUMENT unless it is a Model of this addon.
+  static ModelObject& from(const Argument& argument);
+
+ private:
+  Napi::Value parameters(const Napi::CallbackInfo& info);
+  Napi::Value description(const Napi::CallbackInfo& info);
+  Napi::Value parameter_view(const Napi::CallbackInfo& info);
+  void sync(const Napi::CallbackInfo& info);
+  Napi::Value initialize(const Napi::CallbackInfo& info);
+  Napi::Value read(const Napi::CallbackInfo& info);
+  Napi::Value write(const Napi::CallbackInfo& info);
+  Napi::Value copy_from(const Napi::CallbackInfo& info);
+};
+
+class TrainerObject final : public Wrapped<TrainerObject, Trainer> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit TrainerObject(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value buffers(const Napi::CallbackInfo& info);
+  Napi::Value logps(const Napi::CallbackInfo& info);
+  Napi::Value sft_step(const Napi::CallbackInfo& info);
+  Napi::Value dpo_step(const Napi::CallbackInfo& info);
+  Napi::Value update(const Napi::CallbackInfo& info);
+  Napi::Value gradient_view(const Napi::CallbackInfo& info);
+  Napi::Value reset(const Napi::CallbackInfo& info);
+  Napi::Value write_state(const Napi::CallbackInfo& info);
+  Napi::Value read_state(const Napi::CallbackInfo& info);
+  Napi::Value state_elements(const Napi::CallbackInfo& info);
+};
+
+class SamplerObject final : public Wrapped<SamplerObject, Sampler> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit SamplerObject(const Napi::CallbackInfo& info);
+
+ private:
+  void set_token_bytes(const Napi::CallbackInfo& info);
+  void begin(const Napi::CallbackInfo& info);
+  void submit(const Napi::CallbackInfo& info);
+  Napi::Value run(const Napi::CallbackInfo& info);
+  void end(const Napi::CallbackInfo& info);
+};
+
+/// [{name, description}] of what this build can compute on, the fastest first.
+Napi::Value devices(const Napi::CallbackInfo& info);
+
+}  // namespace selfrefine

@@ -1,0 +1,137 @@
+// NativeTrainer of src/native.ts over engine/trainer.h.
+#include "classes.h"
+
+namespace selfrefine {
+
+Napi::Function TrainerObject::define(Napi::Env env) {
+  return DefineClass(env, "Trainer",
+                     {InstanceMethod<&TrainerObject::buffers>("buffers"),
+                      InstanceMethod<&TrainerObject::logps>("logps"),
+                      InstanceMethod<&TrainerObject::sft_step>("sftStep"),
+                      InstanceMethod<&TrainerObject::dpo_step>("dpoStep"),
+                      InstanceMethod<&TrainerObject::update>("update"),
+                      InstanceMethod<&TrainerObject::gradient_view>("gradientView"),
+                      InstanceMethod<&TrainerObject::reset>("reset"),
+                      InstanceMethod<&TrainerObject::write_state>("writeState"),
+                      InstanceMethod<&TrainerObject::read_state>("readState"),
+                      InstanceMethod<&TrainerObject::state_elements>("stateElements"),
+                      InstanceMethod("memory", &TrainerObject::memory),
+                      InstanceMethod("dispose", &TrainerObject::dispose)});
+}
+
+TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Wrapped(info) {
+  guarded(info.Env(), [&] {
+    ModelObject& model = ModelObject::from({info[0], "model"});
+    const TrainerCapacity capacity = to_trainer_capacity({info[1], "capacity"});
+    hold(info.Env(), std::make_shared<Trainer>(model.engine("new Trainer"), capacity), model.lock());
+  });
+}
+
+Napi::Value TrainerObject::buffers(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const Trainer& trainer = *engine("buffers");
+    const BatchBuffers& b = trainer.buffers();
+    const std::pair<const char*, Tensor> named[] = {
+        {"tokens", b.tokens}, {"positions", b.positions}, {"targets", b.targets}, {"weights", b.weights},
+        {"segments", b.segments}, {"sequenceOfRow", b.sequence_of_row}, {"referenceLogps", b.reference_logps},
+        {"logps", b.logps}, {"sequenceLogps", b.sequence_logps}, {"pairLosses", b.pair_losses}};
+    Napi::Object object = Napi::Object::New(info.Env());
+    for (const auto& [name, tensor] : named) {
+      object.Set(name, view(info.Env(), name, tensor.data, tensor.bytes(), trainer.batch_arena().share()));
+    }
+    return object;
+  });
+}
+
+namespace {
+
+Finish object_with(const char* field, double value) {
+  return [field, value](Napi::Env env) -> Napi::Value {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set(field, value);
+    return object;
+  };
+}
+
+}  // namespace
+
+Napi::Value TrainerObject::logps(const Napi::CallbackInfo& info) {
+  return run_async(info.Env(), "logps", {lock()}, [&](Locks&) -> Work {
+    return [trainer = engine("logps"), size = to_batch_size({info[0], "size"})] {
+      trainer->logps(size);
+      return undefined;
+    };
+  });
+}
+
+Napi::Value TrainerObject::sft_step(const Napi::CallbackInfo& info) {
+  return run_async(info.Env(), "sftStep", {lock()}, [&](Locks&) -> Work {
+    return [trainer = engine("sftStep"), size = to_batch_size({info[0], "size"})] {
+      return object_with("loss", trainer->sft_step(size));
+    };
+  });
+}
+
+Napi::Value TrainerObject::dpo_step(const Napi::CallbackInfo& info) {
+  return run_async(info.Env(), "dpoStep", {lock()}, [&](Locks&) -> Work {
+    return [trainer = engine("dpoStep"), size = to_batch_size({info[0], "size"}),
+            options = to_preference_options({info[1], "options"})] {
+      return object_with("loss", trainer->dpo_step(size, options));
+    };
+  });
+}
+
+Napi::Value TrainerObject::update(const Napi::CallbackInfo& info) {
+  return run_async(info.Env(), "update", {lock()}, [&](Locks&) -> Work {
+    return [trainer = engine("update"), options = to_update_options({info[0], "options"})] {
+      return object_with("gradNorm", trainer->optimizer().update(options));
+    };
+  });
+}
+
+Napi::Value TrainerObject::gradient_view(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    Trainer& trainer = *engine("gradientView");
+    const Parameter& parameter = trainer.model().table().at(Argument{info[0], "name"}.text());
+    const Arena& arena = trainer.optimizer().gradient_arena();
+    return view(info.Env(), parameter.name, static_cast<float*>(arena.data()) + parameter.offset,
+                parameter.elements() * size_of(DType::f32), arena.share());
+  });
+}
+
+Napi::Value TrainerObject::reset(const Napi::CallbackInfo& info) {
+  return run_async(info.Env(), "reset", {lock()}, [&](Locks&) -> Work {
+    return [trainer = engine("reset")] {
+      trainer->optimizer().reset();
+      return undefined;
+    };
+  });
+}
+
+Napi::Value TrainerObject::write_state(const Napi::CallbackInfo& info) {
+  return run_async(info.Env(), "writeState", {lock()}, [&](Locks&) -> Work {
+    return [trainer = engine("writeState"), path = Argument{info[0], "path"}.text(),
+            header = Argument{info[1], "header"}.bytes()] {
+      trainer->optimizer().write_state(path, header);
+      return undefined;
+    };
+  });
+}
+
+Napi::Value TrainerObject::read_state(const Napi::CallbackInfo& info) {
+  return run_async(info.Env(), "readState", {lock()}, [&](Locks&) -> Work {
+    return [trainer = engine("readState"), path = Argument{info[0], "path"}.text(),
+            file_offset = Argument{info[1], "fileOffset"}.integer(0)] {
+      trainer->optimizer().read_state(path, file_offset);
+      return undefined;
+    };
+  });
+}
+
+Napi::Value TrainerObject::state_elements(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Number::New(info.Env(), static_cast<double>(engine("stateElements")->optimizer().elements()));
+  });
+}
+
+}  // namespace selfrefine
