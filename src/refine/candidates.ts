@@ -28,10 +28,10 @@ export interface Offer {
   teacher?: Demonstration;
 }
 
-/**
- * Pairs of one question, best first in no sense but the lot's; never two equal texts, never one pair twice.
- */
 /** Pairs of one question in the order of the lot; never two equal texts, never one pair twice. */
+export function candidatesOf(
+  policy: PairPolicy, offer: Offer, seed: number,
+): { pairs: Candidate[]; identical: number } {
   const lists = policyLists(policy, offer, seed);
   const seen = new Set<string>();
   const pairs: Candidate[] = [];

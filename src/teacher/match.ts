@@ -36,7 +36,8 @@ export function matchQuestions(
         ? candidates.find((one) => answer.key !== undefined && one.id.endsWith(`-${answer.key}`))
         : leastClaimed(candidates, (one) => claims(answer, one));
       // A file with one chain a row has one for each question; a second is its twin's.
-      if (question !== undefined && (answer.key === undefined || claims(answer, question) === 0)) claim(answer, question);
+      const taken = question !== undefined && answer.key !== undefined && claims(answer, question) > 0;
+      if (question !== undefined && !taken) claim(answer, question);
     }
   }
   const matched = answers.flatMap((answer) => {
