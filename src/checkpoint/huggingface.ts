@@ -81,7 +81,8 @@ async function locateSharded(directory: string): Promise<Map<string, Located>> {
   }
   for (const [name, shard] of Object.entries(map)) {
     if (located.get(name)?.path !== join(directory, shard as string)) {
-      fail("ERR_CHECKPOINT", `${indexPath}: tensor ${name} is not in ${String(shard)}`, { path: indexPath, tensor: name });
+      const details = { path: indexPath, tensor: name };
+      fail("ERR_CHECKPOINT", `${indexPath}: tensor ${name} is not in ${String(shard)}`, details);
     }
   }
   return located;
@@ -125,7 +126,8 @@ function storedEntry({ tensor, path }: Located, wanted: CheckpointEntry): Tensor
       + `[${wanted.shape.join(", ")}]`, { path, tensor: name });
   }
   if (dtype !== "F32" && dtype !== "BF16" && dtype !== "F16") {
-    return fail("ERR_UNSUPPORTED", `${path}: tensor ${name} is ${dtype}; F32, BF16 and F16 are read`, { path, tensor: name });
+    const details = { path, tensor: name };
+    return fail("ERR_UNSUPPORTED", `${path}: tensor ${name} is ${dtype}; F32, BF16 and F16 are read`, details);
   }
   const { parameter, rowOffset } = wanted;
   return { parameter, rowOffset, rows: wanted.shape[0]!, fileOffset, dtype };

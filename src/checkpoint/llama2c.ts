@@ -102,8 +102,8 @@ export async function readLlama2c(path: string): Promise<ReadPlan> {
   const config = parseConfig(header, path);
   const cursor = layOut(config);
   if (cursor.at !== fileSize) {
-    fail("ERR_CHECKPOINT", `${path}: ${fileSize} bytes, its header asks for ${cursor.at}: it is truncated or no llama2.c `
-      + "version 0 file", { path, fileSize, wanted: cursor.at });
+    fail("ERR_CHECKPOINT", `${path}: ${fileSize} bytes, its header asks for ${cursor.at}: it is truncated or no `
+      + "llama2.c version 0 file", { path, fileSize, wanted: cursor.at });
   }
   return { config, source: {}, files: [{ path, entries: cursor.entries }] };
 }

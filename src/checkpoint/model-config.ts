@@ -36,8 +36,8 @@ class Source {
   constructor(readonly json: Json, readonly path: string) {}
 
   wrong(key: string, wanted: string): never {
-    return fail("ERR_CHECKPOINT", `${this.path}: ${key} is ${JSON.stringify(this.json[key]) ?? "missing"}, ${wanted} is `
-      + "wanted", { path: this.path, key });
+    const got = JSON.stringify(this.json[key]) ?? "missing";
+    return fail("ERR_CHECKPOINT", `${this.path}: ${key} is ${got}, ${wanted} is wanted`, { path: this.path, key });
   }
 
   unsupported(what: string): never {
@@ -50,12 +50,14 @@ class Source {
 
   size(key: string, fallback?: number): number {
     const value = this.has(key) ? this.json[key] : fallback;
-    return Number.isSafeInteger(value) && (value as number) > 0 ? value as number : this.wrong(key, "a positive integer");
+    if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
+    return this.wrong(key, "a positive integer");
   }
 
   positive(key: string, fallback: number): number {
     const value = this.has(key) ? this.json[key] : fallback;
-    return typeof value === "number" && value > 0 && Number.isFinite(value) ? value : this.wrong(key, "a positive number");
+    if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
+    return this.wrong(key, "a positive number");
   }
 
   flag(key: string, fallback: boolean): boolean {

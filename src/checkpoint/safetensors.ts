@@ -88,8 +88,12 @@ function parseTensor(name: string, value: unknown, dataBegin: number, path: stri
   const bad = (what: string): never => broken(path, `tensor ${name}: ${what}`, { tensor: name });
   if (typeof value !== "object" || value === null) return bad("its entry is not an object");
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
-  if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) bad(`unknown dtype ${JSON.stringify(dtype)}`);
-  if (!Array.isArray(shape) || !shape.every(isIndex)) return bad(`its shape ${JSON.stringify(shape)} is no list of sizes`);
+  if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
+    bad(`unknown dtype ${JSON.stringify(dtype)}`);
+  }
+  if (!Array.isArray(shape) || !shape.every(isIndex)) {
+    return bad(`its shape ${JSON.stringify(shape)} is no list of sizes`);
+  }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isIndex)) {
     return bad(`its data_offsets ${JSON.stringify(offsets)} are no [begin, end]`);
   }
@@ -100,7 +104,8 @@ function parseTensor(name: string, value: unknown, dataBegin: number, path: stri
   if (bytes !== end - begin) {
     bad(`shape [${shape.join(", ")}] of ${String(dtype)} takes ${bytes} bytes, data_offsets span ${end - begin}`);
   }
-  return { name, dtype: dtype as string, shape: shape as number[], fileOffset: dataBegin + begin, fileEnd: dataBegin + end };
+  const place = { fileOffset: dataBegin + begin, fileEnd: dataBegin + end };
+  return { name, dtype: dtype as string, shape: shape as number[], ...place };
 }
 
 /** No gap, no overlap, nothing past the end, nothing left over: what the format promises. */
@@ -128,7 +133,7 @@ function parseMetadata(value: unknown, path: string): Record<string, string> {
   return isMap ? value as Record<string, string> : broken(path, "__metadata__ is not a map of strings");
 }
 
-/** Checks a header against the size of its file. `bytes` is the JSON part. @throws ERR_CHECKPOINT, one text a fault */
+/** Checks a header, `bytes` its JSON part, against the file's size. @throws ERR_CHECKPOINT, a text for each fault */
 export function parseHeader(bytes: Uint8Array, fileSize: number, path: string): SafetensorsHeader {
   const { __metadata__: metadata, ...entries } = parseJson(bytes, path);
   const dataBegin = LENGTH_BYTES + bytes.length;

@@ -8,6 +8,7 @@ import type { EncodedPair, EncodedSft } from "./encode";
 /** Issues that spoil what is learned, then those worth knowing. */
 export const SERIOUS_ISSUES = ["missing_bos", "double_bos", "missing_eos", "inner_eos", "empty_completion"] as const;
 export const NOTED_ISSUES = ["boundary_merge", "truncated"] as const;
+const ALL_ISSUES = [...SERIOUS_ISSUES, ...NOTED_ISSUES];
 export type AuditIssue = (typeof SERIOUS_ISSUES)[number] | (typeof NOTED_ISSUES)[number];
 
 export interface AuditFinding {
@@ -74,7 +75,7 @@ function sequencesOf(example: EncodedSft | EncodedPair): Sequence[] {
 /** Looks at every sequence. Never throws: see `enforceAudit`. */
 export function auditExamples(tokenizer: Tokenizer, examples: Iterable<EncodedSft | EncodedPair>): AuditReport {
   const names = Object.fromEntries(
-    [...SERIOUS_ISSUES, ...NOTED_ISSUES].map((issue) => [issue, [] as string[]])) as Record<AuditIssue, string[]>;
+    ALL_ISSUES.map((issue) => [issue, [] as string[]])) as Record<AuditIssue, string[]>;
   let [sequences, tokens, scoredTokens, truncatedTokens, longest] = [0, 0, 0, 0, 0];
   for (const example of examples) {
     for (const sequence of sequencesOf(example)) {
@@ -97,8 +98,7 @@ export function auditExamples(tokenizer: Tokenizer, examples: Iterable<EncodedSf
 }
 
 /** One line an issue that was found, for people. */
-export function auditMessages(report: AuditReport, issues: readonly AuditIssue[] = [...SERIOUS_ISSUES, ...NOTED_ISSUES]):
-string[] {
+export function auditMessages(report: AuditReport, issues: readonly AuditIssue[] = ALL_ISSUES): string[] {
   return issues.filter((issue) => report.issues[issue].count > 0).map((issue) => {
     const { count, offenders } = report.issues[issue];
     const shown = offenders.slice(0, 3).join(", ");

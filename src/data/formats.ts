@@ -60,7 +60,8 @@ function asMessages(value: unknown, field: string, place: Place): readonly Messa
 function content(record: JsonObject, field: string, place: Place): Content {
   const value = record[field];
   if (typeof value === "string") return value;
-  return Array.isArray(value) ? asMessages(value, field, place) : wrong(place, field, "a string or a list of messages", value);
+  if (Array.isArray(value)) return asMessages(value, field, place);
+  return wrong(place, field, "a string or a list of messages", value);
 }
 
 function sameForm(record: JsonObject, fields: readonly string[], place: Place): void {

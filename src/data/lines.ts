@@ -50,7 +50,8 @@ function decodeLine(bytes: Buffer, path: string, number: number): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, end));
   } catch (error) {
-    return fail("ERR_DATA", `${path}:${number}: not valid UTF-8; convert the file first`, { path, line: number }, error);
+    const details = { path, line: number };
+    return fail("ERR_DATA", `${path}:${number}: not valid UTF-8; convert the file first`, details, error);
   }
 }
 

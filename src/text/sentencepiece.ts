@@ -49,7 +49,8 @@ export function parseSentencePiece(bytes: Uint8Array, path: string): PieceVocabu
   const trainer = numbersOf(message(2), path);
   const normalizer = numbersOf(message(3), path);
   if (trainer.get(3) !== BPE_MODEL) {
-    fail("ERR_UNSUPPORTED", `${path}: a SentencePiece model of type ${String(trainer.get(3) ?? 1)}; BPE (2) is read`, { path });
+    const type = String(trainer.get(3) ?? 1);
+    fail("ERR_UNSUPPORTED", `${path}: a SentencePiece model of type ${type}; BPE (2) is read`, { path });
   }
   const characterMap = normalizer.get(2) as Uint8Array | undefined;
   if (characterMap && characterMap.length > 0) {

@@ -22,7 +22,9 @@ function buildEngine(tokenizer: JsonObject, config: JsonObject, name: string): E
 
 /** The same component without what it puts before a text: SentencePiece's dummy space, GPT-2's prefix space. */
 function withoutPrefix(value: unknown): unknown {
-  if (Array.isArray(value)) return value.filter((item) => !isObject(item) || item.type !== "Prepend").map(withoutPrefix);
+  if (Array.isArray(value)) {
+    return value.filter((item) => !isObject(item) || item.type !== "Prepend").map(withoutPrefix);
+  }
   if (!isObject(value)) return value;
   if (value.type === "Prepend") return null;
   const result: Record<string, unknown> = {};

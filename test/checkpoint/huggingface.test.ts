@@ -1,8 +1,10 @@
+// Plans carried out in JavaScript: every byte of a checkpoint is the right row of the right parameter, both ways.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { checkpointEntries, parseModelConfig, planRead, planWrite, writeModelConfig } from "../../src/checkpoint/huggingface";
+import { checkpointEntries, parseModelConfig, planRead, planWrite, writeModelConfig }
+  from "../../src/checkpoint/huggingface";
 import { readLlama2c } from "../../src/checkpoint/llama2c";
 import { buildHeader, readHeader } from "../../src/checkpoint/safetensors";
 import type { ModelConfig, TensorEntry } from "../../src/native";
@@ -70,7 +72,9 @@ function execute(files: { path: string; entries: TensorEntry[] }[], of: ModelCon
   return parameters;
 }
 
-function values(path: string, tensors: ReadonlyMap<string, { fileOffset: number; fileEnd: number }>, name: string): number[] {
+type Places = ReadonlyMap<string, { fileOffset: number; fileEnd: number }>;
+
+function values(path: string, tensors: Places, name: string): number[] {
   const { fileOffset, fileEnd } = tensors.get(name)!;
   const bytes = readFileSync(path);
   return Array.from({ length: (fileEnd - fileOffset) / 4 }, (_, i) => bytes.readFloatLE(fileOffset + 4 * i));
@@ -94,7 +98,8 @@ describe("planRead", () => {
       .toEqual(joined(`${layer}.mlp.gate_proj.weight`, `${layer}.mlp.up_proj.weight`));
     expect(parameters.get("model.norm.weight")!.flat()).toEqual(joined("model.norm.weight"));
     for (const matrix of parameters.values()) expect(matrix.every((row) => row !== undefined)).toBe(true);
-    expect([...parameters.keys()].sort()).toEqual([...new Set(checkpointEntries(config).map((e) => e.parameter))].sort());
+    const all = new Set(checkpointEntries(config).map(({ parameter }) => parameter));
+    expect([...parameters.keys()].sort()).toEqual([...all].sort());
   });
 
   test("shards give the same plan, by file", async () => {
@@ -145,8 +150,10 @@ describe("planRead", () => {
       /1 tensors do not belong to this config: model\.layers\.2\.x/],
     ["misshapen", change("model.norm.weight", { shape: [9] }), "ERR_CHECKPOINT",
       /tensor model\.norm\.weight is \[9\], the config wants \[8\]/],
-    ["transposed", change("model.layers.0.mlp.down_proj.weight", { shape: [6, 8] }), "ERR_CHECKPOINT", /is \[6, 8\], .* \[8, 6\]/],
-    ["of integers", change("model.norm.weight", { dtype: "I32" }), "ERR_UNSUPPORTED", /model\.norm\.weight is I32; F32, BF16/],
+    ["transposed", change("model.layers.0.mlp.down_proj.weight", { shape: [6, 8] }), "ERR_CHECKPOINT",
+      /is \[6, 8\], .* \[8, 6\]/],
+    ["of integers", change("model.norm.weight", { dtype: "I32" }), "ERR_UNSUPPORTED",
+      /model\.norm\.weight is I32; F32, BF16/],
   ])("tensors that are %s are named", async (_name, tensors, code, message) => {
     const path = directory(json, tensors);
     await expect(planRead(path)).rejects.toThrow(message);
@@ -169,7 +176,8 @@ describe("planRead", () => {
   test("a directory without weights says what it is", async () => {
     const path = directory(json, all);
     rmSync(join(path, "model.safetensors"));
-    await expect(planRead(path)).rejects.toThrow(/neither model\.safetensors nor .*a Hugging Face checkpoint was expected/);
+    await expect(planRead(path))
+      .rejects.toThrow(/neither model\.safetensors nor .*a Hugging Face checkpoint was expected/);
     writeFileSync(join(path, "pytorch_model.bin"), "");
     await expect(planRead(path)).rejects.toThrow(/pytorch_model\.bin is not read/);
     writeFileSync(join(path, "adapter_config.json"), "{}");
@@ -216,7 +224,8 @@ describe("planWrite", () => {
     const path = join(root, "permuted.safetensors");
     writeFileSync(path, writeBy(planWrite(interleaved, "float32"), interleaved));
     const { tensors } = await readHeader(path);
-    const rowsOf = (name: string) => values(path, tensors, name).filter((_, i) => i % 8 === 0).map((value) => value / 8);
+    const rowsOf = (name: string) => (
+      values(path, tensors, name).filter((_, i) => i % 8 === 0).map((value) => value / 8));
     // Head 0 of 4 rows: pairs (0, 1), (2, 3) become the halves 0, 2 | 1, 3.
     expect(rowsOf("model.layers.0.self_attn.q_proj.weight")).toEqual([0, 2, 1, 3, 4, 6, 5, 7]);
     expect(rowsOf("model.layers.0.self_attn.k_proj.weight")).toEqual([8, 10, 9, 11]);

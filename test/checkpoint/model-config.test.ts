@@ -1,3 +1,4 @@
+// config.json of four model classes, read and written; what is not computed is refused by name.
 import { describe, expect, test } from "@jest/globals";
 import { modelConfigJson, parseModelConfig } from "../../src/checkpoint/model-config";
 
@@ -44,7 +45,9 @@ describe("reading config.json", () => {
   });
 
   const llama3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
-  const expected = { type: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 8192 };
+  const expected = {
+    type: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 8192,
+  };
 
   test("RoPE in the old form and in that of transformers 5", () => {
     const old = parseModelConfig({ ...llama, rope_theta: 5e5, rope_scaling: { rope_type: "llama3", ...llama3 } });
@@ -89,7 +92,8 @@ describe("writing config.json", () => {
     rope_parameters: { rope_type: "linear", factor: 4, rope_theta: 1e6 } };
 
   test.each<[string, object]>([
-    ["llama", llama], ["llama, scaled", scaled], ["mistral", mistral], ["mistral, no window", { ...mistral, sliding_window: null }],
+    ["llama", llama], ["llama, scaled", scaled], ["mistral", mistral],
+    ["mistral, no window", { ...mistral, sliding_window: null }],
     ["qwen2", qwen2], ["qwen2, all sliding", { ...qwen2, use_sliding_window: true, max_window_layers: 0 }],
     ["qwen3", qwen3], ["qwen3 of transformers 5", modern],
   ])("%s is read back the same, with and without its source", (_name, source) => {
@@ -108,10 +112,12 @@ describe("writing config.json", () => {
     const noWindow = { ...mistral, sliding_window: null };
     expect(modelConfigJson(parseModelConfig(noWindow), "bfloat16", noWindow))
       .toMatchObject({ architectures: ["MistralForCausalLM"], model_type: "mistral", torch_dtype: "bfloat16" });
-    expect(modelConfigJson(parseModelConfig(noWindow), "bfloat16")).toMatchObject({ architectures: ["LlamaForCausalLM"] });
+    expect(modelConfigJson(parseModelConfig(noWindow), "bfloat16"))
+      .toMatchObject({ architectures: ["LlamaForCausalLM"] });
   });
 
   test("a decoder no class computes is refused", () => {
-    expect(() => modelConfigJson({ ...parseModelConfig(qwen3), attentionBias: true }, "float32")).toThrow(/no Hugging Face class/);
+    expect(() => modelConfigJson({ ...parseModelConfig(qwen3), attentionBias: true }, "float32"))
+      .toThrow(/no Hugging Face class/);
   });
 });

@@ -1,3 +1,4 @@
+// Headers that are right, and one file for each way in which a header can lie.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,8 +41,8 @@ test("what is built is read back, aligned, in the order given", async () => {
 
 test("a file of the reference implementation's form is read: 8-byte alignment, order of its own", async () => {
   // As serialize_file of the safetensors crate writes {"w": f32[2, 2], "b": f16[2]}: padded with spaces to 8 bytes.
-  const header = "{\"__metadata__\":{\"format\":\"pt\"},\"w\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
-    + "\"b\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[16,20]}}";
+  const header = "{'__metadata__':{'format':'pt'},'w':{'dtype':'F32','shape':[2,2],'data_offsets':[0,16]},"
+    .concat("'b':{'dtype':'F16','shape':[2],'data_offsets':[16,20]}}").replaceAll("'", "\"");
   write(header.padEnd(Math.ceil(header.length / 8) * 8), 20);
   const { tensors } = await readHeader(path);
   expect(tensors.get("b")!.fileEnd - tensors.get("w")!.fileOffset).toBe(20);
@@ -60,7 +61,8 @@ describe("each fault has its own error, naming file and tensor", () => {
     ["fractional shape", { w: f32([0.5], 0, 2) }, 2, /tensor w: its shape \[0.5\] is no list of sizes/],
     ["shape overflow", { w: f32([2 ** 40, 2 ** 40], 0, 16) }, 16, /tensor w: its shape .* overflows/],
     ["unknown dtype", { w: { dtype: "Q4", shape: [4], data_offsets: [0, 2] } }, 2, /tensor w: unknown dtype "Q4"/],
-    ["prototype as dtype", { w: { dtype: "toString", shape: [], data_offsets: [0, 0] } }, 0, /unknown dtype "toString"/],
+    ["prototype as dtype", { w: { dtype: "toString", shape: [], data_offsets: [0, 0] } }, 0,
+      /unknown dtype "toString"/],
     ["no object", { w: 3 }, 0, /tensor w: its entry is not an object/],
     ["metadata of numbers", { __metadata__: { a: 1 } }, 0, /__metadata__ is not a map of strings/],
     ["a tensor twice", `{"w":${JSON.stringify(f32([1], 0, 4))},"w":${JSON.stringify(f32([1], 0, 4))}}`, 4,
@@ -74,7 +76,8 @@ describe("each fault has its own error, naming file and tensor", () => {
   ])("%s", async (_name, header, dataBytes, message) => {
     write(header, dataBytes);
     await expect(readHeader(path)).rejects.toThrow(message);
-    await expect(readHeader(path)).rejects.toMatchObject({ code: "ERR_CHECKPOINT", message: expect.stringContaining(path) });
+    await expect(readHeader(path))
+      .rejects.toMatchObject({ code: "ERR_CHECKPOINT", message: expect.stringContaining(path) });
   });
 
   test.each<[string, Buffer, RegExp]>([

@@ -1,3 +1,4 @@
+// Records to ids: length limits that are never silent, and an audit that finds each fault alone.
 import { describe, expect, test } from "@jest/globals";
 import { auditExamples, auditMessages, enforceAudit } from "../../src/data/audit";
 import { encodePairs, encodeSft } from "../../src/data/encode";
@@ -66,14 +67,16 @@ describe("encodePairs", () => {
     const turns = (content: string) => [{ role: "user", content: "q" }, { role: "assistant", content }];
     const [example] = encodePairs(chat, [pair({ chosen: turns("yes"), rejected: turns("no") })]).examples;
     expect(decode(example!.promptIds, chat)).toBe("<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n");
-    expect([decode(example!.chosenIds, chat), decode(example!.rejectedIds, chat)]).toEqual(["yes<|im_end|>", "no<|im_end|>"]);
+    expect([example!.chosenIds, example!.rejectedIds].map((ids) => decode(ids, chat)))
+      .toEqual(["yes<|im_end|>", "no<|im_end|>"]);
   });
 
   test("the limit holds for the longer completion; both are cut to the same room", () => {
     const rows = [pair({ prompt: "ab", chosen: "cdefgh", rejected: "c" }, "p:1")];
     const { examples, truncated } = encodePairs(tokenizer, rows, { maxLength: 6, overlong: "truncate" });
     expect(truncated).toBe(1);
-    expect([examples[0]!.chosenIds.length, examples[0]!.rejectedIds.length, examples[0]!.truncatedTokens]).toEqual([3, 2, 4]);
+    const { chosenIds, rejectedIds, truncatedTokens } = examples[0]!;
+    expect([chosenIds.length, rejectedIds.length, truncatedTokens]).toEqual([3, 2, 4]);
     expect(() => encodePairs(tokenizer, rows, { maxLength: 6 })).toThrow(/p:1: 3 prompt \+ 7/);
   });
 });
@@ -86,7 +89,7 @@ describe("audit", () => {
     const { examples } = encodeSft(tokenizer, [sft({ prompt: "abc", completion: "def" })]);
     const report = auditExamples(tokenizer, examples);
     expect(auditMessages(report)).toEqual([]);
-    expect([report.sequences, report.tokens, report.scoredTokens, report.maskedShare, report.longest]).toEqual([1, 8, 4, 0.5, 8]);
+    expect(report).toMatchObject({ sequences: 1, tokens: 8, scoredTokens: 4, maskedShare: 0.5, longest: 8 });
     expect(() => enforceAudit(report, "error", () => expect(true).toBe(false))).not.toThrow();
   });
 
@@ -107,7 +110,8 @@ describe("audit", () => {
   });
 
   test("both completions of a pair are looked at", () => {
-    const row = { promptIds: [0, 10], chosenIds: [12, 1], rejectedIds: [1], name: "p", boundaryMerge: false, truncatedTokens: 0 };
+    const ids = { promptIds: [0, 10], chosenIds: [12, 1], rejectedIds: [1] };
+    const row = { ...ids, name: "p", boundaryMerge: false, truncatedTokens: 0 };
     const report = auditExamples(tokenizer, [row]);
     expect(report.sequences).toBe(2);
     expect(report.issues.empty_completion).toEqual({ count: 1, offenders: ["p (rejected)"] });

@@ -1,3 +1,4 @@
+// Atomic writing, reading with a place in every error, JSON and hashes that do not depend on the order of keys.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

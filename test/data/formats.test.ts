@@ -1,3 +1,4 @@
+// The record schemas of TRL and Alpaca, and the message each malformed record gets.
 import { describe, expect, test } from "@jest/globals";
 import { parsePairRecord, parseSftRecord } from "../../src/data/formats";
 

@@ -1,3 +1,4 @@
+// The counter-based generator against published answers; shuffles and their resumption.
 import { describe, expect, test } from "@jest/globals";
 import { epochOrder, OrderCursor } from "../../src/data/order";
 import { type Block, philox4x32, PhiloxStream } from "../../src/data/philox";

@@ -1,3 +1,4 @@
+// Batches read back as the engine would: every scored token once, in its own context, whatever the packing.
 import { describe, expect, test } from "@jest/globals";
 import { allocateBatch, type BatchBuffers, NO_TARGET } from "../../src/data/batch";
 import { type MicroBatch, packBins, packBranches, packPairs, packSft } from "../../src/data/packing";
@@ -105,7 +106,8 @@ describe("packSft", () => {
     expect(packSft([long], 4)).toHaveLength(1);
     expect(() => packSft([long], 3)).toThrow(/d\.jsonl:9 needs 4 rows, a micro-batch holds at most 3/);
     expect(() => packSft([{ promptIds: [], completionIds: [3] }], 8)).toThrow(/example 0: the prompt has no tokens/);
-    expect(() => packSft([{ promptIds: [1], completionIds: [] }], 8)).toThrow(/example 0: the completion has no tokens/);
+    expect(() => packSft([{ promptIds: [1], completionIds: [] }], 8))
+      .toThrow(/example 0: the completion has no tokens/);
     expect(packSft([], 8)).toEqual([]);
   });
 

@@ -1,3 +1,4 @@
+// Data files of all kinds, whole and damaged, down to the line that is wrong.
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -47,7 +48,7 @@ describe("JSON Lines", () => {
 
   test.each([
     ["broken JSON", "{\"a\":1}\n{\"a\":\n", /bad\.jsonl:2: not valid JSON/],
-    ["bytes that are not UTF-8", Buffer.from([0x22, 0x61, 0x22, 0x0a, 0x22, 0xff, 0x22]), /bad\.jsonl:2: not valid UTF-8/],
+    ["bytes that are not UTF-8", Buffer.from("\"a\"\n\"\xff\"", "latin1"), /bad\.jsonl:2: not valid UTF-8/],
   ])("%s names file and line", async (_name, content, message) => {
     await expect(readRecords(file("bad.jsonl", content))).rejects.toThrow(message);
   });
@@ -101,7 +102,8 @@ describe("JSON, CSV, TSV", () => {
       { value: { id: "2", text: "" }, line: 4 },
       { value: { id: "3", text: "plain \"x\"" }, line: 5 },
     ]);
-    await expect(readRecords(file("ragged.csv", "a,b\n1,2\n1\n"))).rejects.toThrow(/ragged\.csv:3: 1 fields, .* 2 \(a, b\)/);
+    await expect(readRecords(file("ragged.csv", "a,b\n1,2\n1\n")))
+      .rejects.toThrow(/ragged\.csv:3: 1 fields, .* 2 \(a, b\)/);
     await expect(readRecords(file("open.csv", "a\n\"1\n2\n"))).rejects.toThrow(/open\.csv:2: a quoted field is never/);
   });
 
@@ -130,7 +132,8 @@ describe("Parquet, written by DuckDB", () => {
 
   test("a file that is none, or is cut off, is named", async () => {
     const whole = readFileSync(join(__dirname, "fixtures", "snappy.parquet"));
-    await expect(readRecords(file("cut.parquet", whole.subarray(0, 400)))).rejects.toThrow(/cut\.parquet: not a readable/);
+    await expect(readRecords(file("cut.parquet", whole.subarray(0, 400))))
+      .rejects.toThrow(/cut\.parquet: not a readable/);
     await expect(readRecords(file("e.parquet", ""))).rejects.toMatchObject({ code: "ERR_DATA" });
     await expect(readRecords(at("absent.parquet"))).rejects.toMatchObject({ code: "ERR_IO" });
   });

@@ -1,3 +1,4 @@
+// What a student reads: the wording of the templates, and the ids at the ends of prompt and completion.
 import { describe, expect, test } from "@jest/globals";
 import { renderChat } from "../../src/text/chat-template";
 import { trainBpe } from "../../src/text/bpe-trainer";
@@ -53,9 +54,11 @@ describe("templates", () => {
     const user = [{ role: "user", content: "q" }];
     expect(() => renderChat(make(), user)).toThrow(/has no chat template/);
     expect(() => renderChat(make({}, "{% for %}"), user)).toThrow(/the chat template does not parse/);
-    expect(() => renderChat(make({}, "{{ raise_exception('no users') }}"), user)).toThrow(/refuses the messages: .*no users/);
+    expect(() => renderChat(make({}, "{{ raise_exception('no users') }}"), user))
+      .toThrow(/refuses the messages: .*no users/);
     const rewriting = make({}, "{{ messages | length }}{{ messages[0].content }}");
-    expect(() => renderCompletion("chat", task, "2", { tokenizer: rewriting })).toThrow(/does not begin with the prompt/);
+    expect(() => renderCompletion("chat", task, "2", { tokenizer: rewriting }))
+      .toThrow(/does not begin with the prompt/);
     expect(() => renderPrompt("chat", task)).toThrow(/needs a tokenizer/);
   });
 });

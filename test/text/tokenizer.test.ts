@@ -1,3 +1,4 @@
+// Special tokens, continuations, token bytes and directories; real vocabularies against published ids.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,7 +35,8 @@ describe("special tokens", () => {
   });
 
   test("from config.json where the tokenizer's config names none; BOS is not added when told so", () => {
-    const tokenizer = make({ bos_token: null, add_bos_token: false }, { modelConfig: { bos_token_id: 0, pad_token_id: 2 } });
+    const modelConfig = { bos_token_id: 0, pad_token_id: 2 };
+    const tokenizer = make({ bos_token: null, add_bos_token: false }, { modelConfig });
     expect([tokenizer.bosId, tokenizer.addsBos, tokenizer.padId]).toEqual([0, false, 2]);
     expect(make({}).addsBos).toBe(true);
   });
