@@ -1,0 +1,30 @@
+// The loss head in one and in several chunks.
+import { inputs, type GradientCase } from "../support/case";
+
+interface Shape {
+  m: number;
+  c: number;
+  v: number;
+}
+
+function head({ m, c, v }: Shape, chunkEnds: number[], differences = false): GradientCase {
+  return {
+    forward: "LmHeadForward", backward: "LmHeadLoss", name: `M=${m} C=${c} V=${v} chunks to ${chunkEnds.join(",")}`,
+    terms: Math.max(m, c, v), differences,
+    make: (maker) => ({
+      logps: maker.output([m], "float32"), x: maker.real([m, c]), weight: maker.real([v, c], 1 / Math.sqrt(c)),
+      targets: maker.indices(m, v),
+    }),
+    output: "logps", dout: "dlogps", gradients: { x: "dx", weight: "dweight" },
+    back: (forward, maker) => ({
+      logps: maker.output([m], "float32"), dx: maker.output([m, c]), dweight: maker.accumulated([v, c]),
+      ...inputs(forward, "x", "weight", "targets"), chunk_ends: chunkEnds,
+    }),
+  };
+}
+
+export const gradients: GradientCase[] = [
+  head({ m: 1, c: 1, v: 1 }, [1]), head({ m: 1, c: 3, v: 2 }, [1], true), head({ m: 7, c: 5, v: 11 }, [3, 4, 7], true),
+  head({ m: 2, c: 2, v: 129 }, [2], true), head({ m: 33, c: 64, v: 1000 }, [33]),
+  head({ m: 65, c: 48, v: 257 }, [16, 64, 65]), head({ m: 129, c: 129, v: 129 }, [128, 129]), head({ m: 5, c: 32, v: 8193 }, [5]), head({ m: 0, c: 4, v: 5 }, []),
+];

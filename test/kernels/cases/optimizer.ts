@@ -1,0 +1,32 @@
+// AdamW and the norm of gradients.
+import type { OpCase } from "../support/case";
+import type { Fields, Maker, TensorValue } from "../support/fields";
+
+const inout = (value: TensorValue): TensorValue => ({ ...value, role: "inout" });
+
+function adamw(n: number, step: number, changes: Record<string, number> = {}): OpCase {
+  const described = Object.entries(changes).map(([name, value]) => ` ${name}=${value}`).join("");
+  return {
+    op: "AdamWStep", name: `n=${n} step ${step}${described}`, terms: 1,
+    make: (m: Maker): Fields => ({
+      parameter: m.output([n]), master: inout(m.float([n])), exp_avg: inout(m.float([n], 0.1)),
+      exp_avg_sq: inout(m.floats(Array.from({ length: n }, () => 0.01 * m.random.uniform()))),
+      gradient: inout(m.float([n])), learning_rate: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, step,
+      ...changes,
+    }),
+  };
+}
+
+function sumOfSquares(n: number): OpCase {
+  return {
+    op: "SumOfSquares", name: `n=${n}`, terms: 1,
+    make: (m) => ({ out: m.output([1], "float64"), x: m.float([n]) }),
+  };
+}
+
+export const cases: OpCase[] = [
+  ...[0, 1, 7, 129, 5000].flatMap((n) => [adamw(n, 1), adamw(n, 1000)]),
+  adamw(129, 3, { gradient_scale: 0.25 }), adamw(129, 3, { weight_decay: 0 }), adamw(33, 2, { beta1: 0, beta2: 0.9 }),
+  adamw(33, 2, { learning_rate: 0 }),
+  ...[0, 1, 7, 129, 70_000].map(sumOfSquares),
+];

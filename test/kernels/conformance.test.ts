@@ -1,0 +1,87 @@
+// Every op on every backend of this build, in both storage types: the result against the reference, the same bits on a
+// second run, with another number of threads and where outputs may share memory with inputs, and nothing written
+// outside of the outputs.
+import { describe, expect, test } from "@jest/globals";
+import { backends, missingBackends, ops, reference, type BackendUnderTest } from "./support/backends";
+import { makerOf, type OpCase } from "./support/case";
+import { reals, type Real } from "./support/dtype";
+import { execute, sameBits, type Outcome } from "./support/execute";
+import { tensor, type Fields } from "./support/fields";
+import { bfloat16Limit, float32Limit, largestError } from "./support/tolerance";
+import { opCases } from "./cases";
+
+const byOp = new Map(ops.names.map((op) => [op, opCases.filter((opCase) => opCase.op === op)]));
+
+/** A case in one storage type, with what the reference makes of it. */
+interface Prepared {
+  opCase: OpCase;
+  dtype: Real;
+  fields: Fields;
+  /** The same values (T holds them exactly) with every result in float32. */
+  truth: Outcome;
+  inSameType: Outcome;
+}
+
+let prepared: Prepared | undefined;
+
+/** The last case is kept: all backends ask for it one after the other. */
+function prepare(opCase: OpCase, dtype: Real): Prepared {
+  if (prepared?.opCase === opCase && prepared.dtype === dtype) return prepared;
+  const fields = opCase.make(makerOf(opCase.op, opCase.name, dtype));
+  const truth = execute(reference, opCase.op, fields, { dtype: "float32" });
+  const inSameType = dtype === "float32" ? truth : execute(reference, opCase.op, fields, { dtype });
+  return (prepared = { opCase, dtype, fields, truth, inSameType });
+}
+
+/** Names and sizes of the results that are further from the truth than they may be. */
+function tooFar({ opCase, dtype, fields, truth, inSameType }: Prepared, got: Outcome): string[] {
+  return Object.entries(truth.results).flatMap(([name, wanted]) => {
+    const field = tensor(fields, name);
+    if (field.role === "scratch") return [];
+    const limit = field.dtype === "T" && dtype === "bfloat16"
+      ? bfloat16Limit(wanted, inSameType.results[name] as Float64Array, opCase.terms)
+      : float32Limit(wanted, field.dtype === "int32" ? 0 : opCase.terms);
+    const error = largestError(got.results[name] as Float64Array, wanted);
+    return error <= limit ? [] : [`${name}: error ${error} > ${limit}`];
+  });
+}
+
+/** Names of the results of `wanted` whose bits `got` does not repeat. */
+function differing(got: Outcome, wanted: Outcome): string[] {
+  return Object.keys(wanted.results).filter((name) => !sameBits(got.results[name], wanted.results[name]));
+}
+
+function checkCase(backend: BackendUnderTest, opCase: OpCase, dtype: Real): void {
+  const wanted = prepare(opCase, dtype);
+  const run = (threads: number, alias?: Record<string, string>): Outcome =>
+    execute(backend.with(threads), opCase.op, wanted.fields, alias ? { dtype, alias } : { dtype });
+  const first = run(1);
+  expect(first.damage).toEqual([]);
+  expect(tooFar(wanted, first)).toEqual([]);
+  expect(differing(run(1), first)).toEqual([]);
+  expect(differing(run(2), first)).toEqual([]);
+  for (const alias of opCase.aliases ?? []) {
+    const aliased = run(1, alias);
+    expect(aliased.damage).toEqual([]);
+    expect(differing(aliased, first)).toEqual([]);
+  }
+}
+
+test("every op has cases", () => {
+  expect([...byOp].filter(([, cases]) => cases.length === 0).map(([op]) => op)).toEqual([]);
+  expect(opCases.filter(({ op }) => !ops.names.includes(op))).toEqual([]);
+});
+
+describe.each([...byOp.keys()])("%s", (op) => {
+  describe.each(reals)("%s", (dtype) => {
+    for (const opCase of byOp.get(op) ?? []) {
+      test.each(backends)(`${opCase.name} on $label`, (backend) => checkCase(backend, opCase, dtype));
+    }
+  });
+});
+
+for (const name of missingBackends) {
+  describe(name, () => {
+    test.skip(`${name} is not in this build`, () => undefined);
+  });
+}
