@@ -1,0 +1,104 @@
+"""What both PyTorch peers share: the process in its best form, the protocol on stdout, the model's FLOPs.
+
+Import this before torch: the allocator is preloaded and the thread count set by starting the process again.
+It does not know the model.
+"""
+import argparse
+import json
+import os
+import pathlib
+import resource
+import sys
+import time
+
+PEER = "pytorch"
+TCMALLOC = ("libtcmalloc_minimal.so.4", "libtcmalloc.so.4")
+
+
+def arguments(description):
+    """The options common to both scripts; the caller adds its own."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--config", required=True, help="Hugging Face config.json of a Llama model")
+    parser.add_argument("--batch", type=int, default=8, help="sequences (train --mode dpo: pairs)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one warm-up round")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--allocator", choices=("tcmalloc", "glibc"), default="tcmalloc",
+                        help="tcmalloc where it is installed: PyTorch's best form; glibc: as installed")
+    parser.add_argument("--interleave", action="store_true", help="one round for each line read from stdin")
+    parser.add_argument("--json", action="store_true", help="accepted for symmetry: the output is always JSON lines")
+    return parser
+
+
+def enter_best_form(options):
+    """Starts this process again with the allocator preloaded and OpenMP sized; returns in the process that has both."""
+    if os.environ.get("SELFREFINE_PEER") == "ready":
+        return
+    environment = dict(os.environ, SELFREFINE_PEER="ready", OMP_NUM_THREADS=str(options.threads))
+    library = next(filter(None, map(library_path, TCMALLOC)), None)
+    if options.allocator == "tcmalloc" and library:
+        environment.update(LD_PRELOAD=library, TCMALLOC_LARGE_ALLOC_REPORT_THRESHOLD=str(1 << 40))
+    os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+
+
+def library_path(name):
+    folders = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib")
+    return next((path for folder in folders if os.path.exists(path := f"{folder}/{name}")), None)
+
+
+def import_torch():
+    """torch, or the status line "not installed" and a clean exit: an absent peer is a result, not a failure."""
+    try:
+        import torch
+    except ImportError as error:
+        emit({"peer": PEER, "status": "not installed", "reason": str(error),
+              "remedy": "apt-get install python3-torch libopenblas0-openmp libtcmalloc-minimal4"})
+        sys.exit(0)
+    return torch
+
+
+def loaded_libraries():
+    """Which allocator and BLAS this process really runs on, from its own memory map."""
+    mapped = {line.split("/")[-1].strip() for line in pathlib.Path("/proc/self/maps").read_text().splitlines()}
+    allocator = next((name for name in mapped if name.startswith("libtcmalloc")), "glibc")
+    blas = next((name for name in mapped if "openblas" in name or "blis" in name or "mkl_rt" in name), "reference BLAS")
+    return {"allocator": allocator, "blas": blas}
+
+
+def read_config(path):
+    config = json.loads(pathlib.Path(path).read_text())
+    config.setdefault("head_dim", config["hidden_size"] // config["num_attention_heads"])
+    return config
+
+
+def forward_flops(config, attended):
+    """FLOPs of one token forward: 2 per matmul weight (head included) and 4 D per head and attended position."""
+    hidden, heads, head_dim = config["hidden_size"], config["num_attention_heads"], config["head_dim"]
+    attention_rows = (2 * heads + 2 * config["num_key_value_heads"]) * head_dim
+    layer = hidden * attention_rows + 3 * hidden * config["intermediate_size"]
+    weights = config["num_hidden_layers"] * layer + hidden * config["vocab_size"]
+    return 2 * weights + 4 * config["num_hidden_layers"] * heads * head_dim * attended
+
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def emit(record):
+    print(json.dumps(record), flush=True)
+
+
+def serve(options, version, round_of):
+    """Status line, a warm-up round, then one JSON line per measured round; round_of(index) returns its fields.
+
+    With --interleave a round starts for each line read and the process ends with stdin, so that a bench can
+    alternate peers within the same seconds; else --rounds of them run back to back.
+    """
+    started = time.perf_counter()
+    round_of(-1)
+    emit({"peer": PEER, "status": "ready", "version": version, "threads": options.threads, "dtype": options.dtype,
+          **loaded_libraries(), "warmup_ms": (time.perf_counter() - started) * 1e3})
+    triggers = sys.stdin if options.interleave else range(options.rounds)
+    for index, _ in enumerate(triggers):
+        emit({"peer": PEER, "round": index, **round_of(index), "peak_bytes": peak_bytes()})
