@@ -15,14 +15,20 @@ PEER = "pytorch"
 TCMALLOC = ("libtcmalloc_minimal.so.4", "libtcmalloc.so.4")
 
 
+def positive(text):
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a positive integer")
+    return int(text)
+
+
 def arguments(description):
     """The options common to both scripts; the caller adds its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--config", required=True, help="Hugging Face config.json of a Llama model")
-    parser.add_argument("--batch", type=int, default=8, help="sequences (train --mode dpo: pairs)")
+    parser.add_argument("--batch", type=positive, default=8, help="sequences (train --mode dpo: pairs)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one warm-up round")
+    parser.add_argument("--threads", type=positive, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=positive, default=3, help="measured rounds, after one warm-up round")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--allocator", choices=("tcmalloc", "glibc"), default="tcmalloc",
                         help="tcmalloc where it is installed: PyTorch's best form; glibc: as installed")
@@ -67,7 +73,13 @@ def loaded_libraries():
 
 
 def read_config(path):
-    config = json.loads(pathlib.Path(path).read_text())
+    """The config with its head_dim; ends the process with a message where it is not a Llama."""
+    try:
+        config = json.loads(pathlib.Path(path).read_text())
+    except (OSError, ValueError) as error:
+        sys.exit(f"{PEER}: --config {path}: {error}")
+    if config.get("model_type") != "llama":
+        sys.exit(f"{PEER}: --config {path}: model_type is {config.get('model_type')!r}, expected 'llama'")
     config.setdefault("head_dim", config["hidden_size"] // config["num_attention_heads"])
     return config
 

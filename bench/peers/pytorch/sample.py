@@ -9,10 +9,13 @@ import peer
 
 def options():
     parser = peer.arguments("PyTorch peer: decode a batch with a KV cache, once a round")
-    parser.add_argument("--prompt-length", type=int, default=16)
-    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--prompt-length", type=peer.positive, default=16)
+    parser.add_argument("--new-tokens", type=peer.positive, default=64)
     parser.add_argument("--temperature", type=float, default=0.0, help="0: greedy")
-    return parser.parse_args()
+    parsed = parser.parse_args()
+    if parsed.new_tokens < 2:
+        parser.error("--new-tokens is 1, expected 2 or more: the prefill yields the first, decoding the rest")
+    return parsed
 
 
 def next_tokens(torch, logits, temperature):

@@ -13,10 +13,10 @@ import peer
 def options():
     parser = peer.arguments("PyTorch peer: one training step a round")
     parser.add_argument("--mode", choices=("sft", "dpo"), default="sft")
-    parser.add_argument("--length", type=int, default=256, help="tokens of a sequence, where --prompt is not given")
+    parser.add_argument("--length", type=peer.positive, default=256, help="tokens of a sequence, where --prompt is not given")
     parser.add_argument("--prompt", type=int, default=0, help="tokens of each sequence that carry no loss")
     parser.add_argument("--answer", type=int, help="tokens of each sequence that do (default: length - prompt)")
-    parser.add_argument("--steps", type=int, default=1, help="steps in a round; times are per step")
+    parser.add_argument("--steps", type=peer.positive, default=1, help="steps in a round; times are per step")
     parsed = parser.parse_args()
     if parsed.answer is not None:
         parsed.length = parsed.prompt + parsed.answer
