@@ -2,7 +2,7 @@
 // What was truncated or dropped is counted, never silent. It does NOT pack or weigh: see packing.ts.
 import { fail } from "../errors";
 import { type Message, renderChat } from "../text/chat-template";
-import { encodeExample, encodePrompt } from "../text/prompt";
+import { encodeExample } from "../text/prompt";
 import { renderAnswer, renderCompletion, renderPrompt, type TemplateName } from "../text/templates";
 import type { Tokenizer } from "../text/tokenizer";
 import { type Content, type InstructionRecord, isInstruction, type PairRecord, type SftRecord } from "./formats";
@@ -123,9 +123,9 @@ export function encodePairs(
   for (const { record, name } of records) {
     const chosen = renderContent(tokenizer, record.prompt, record.chosen);
     const rejected = renderContent(tokenizer, record.prompt, record.rejected);
-    const promptIds = encodePrompt(tokenizer, chosen.prompt);
-    const first = encodeExample(tokenizer, chosen.prompt, chosen.completion, { promptIds });
-    const second = encodeExample(tokenizer, rejected.prompt, rejected.completion, { promptIds });
+    const first = encodeExample(tokenizer, chosen.prompt, chosen.completion);
+    const second = encodeExample(tokenizer, rejected.prompt, rejected.completion);
+    const { promptIds } = first;
     const longest = Math.max(first.completionIds.length, second.completionIds.length);
     const room = roomFor(promptIds.length, longest, name, options);
     if (room === null) dropped.push(name);

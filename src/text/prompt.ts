@@ -18,23 +18,26 @@ function countLeading(ids: readonly number[], id: number): number {
   return end < 0 ? ids.length : end;
 }
 
+/** Exactly one BOS in front, if the tokenizer uses one: also when a chat template or the text wrote it already. */
+function withBos(tokenizer: Tokenizer, ids: readonly number[]): number[] {
+  const { bosId } = tokenizer;
+  if (bosId === null) return [...ids];
+  const leading = countLeading(ids, bosId);
+  return leading > 0 || tokenizer.addsBos ? [bosId, ...ids.slice(leading)] : [...ids];
+}
+
 /**
- * Ids of a prompt: exactly one BOS in front if the tokenizer uses one, also when a chat template wrote it already.
+ * Ids of a prompt, with exactly one BOS in front if the tokenizer uses one.
  * @throws ERR_INVALID_ARGUMENT when nothing is left to condition on: an empty prompt and no BOS.
  */
 export function encodePrompt(tokenizer: Tokenizer, prompt: string): number[] {
-  const ids = tokenizer.encode(prompt);
-  const { bosId } = tokenizer;
-  if (bosId !== null) {
-    const leading = countLeading(ids, bosId);
-    if (leading > 1) ids.splice(0, leading - 1);
-    if (leading === 0 && tokenizer.addsBos) ids.unshift(bosId);
-  }
-  if (ids.length === 0) {
-    fail("ERR_INVALID_ARGUMENT", "the prompt is empty and the tokenizer has no BOS token: a completion needs at least "
-      + "one token before it");
-  }
-  return ids;
+  return conditioning(withBos(tokenizer, tokenizer.encode(prompt)));
+}
+
+function conditioning(ids: number[]): number[] {
+  if (ids.length > 0) return ids;
+  return fail("ERR_INVALID_ARGUMENT", "the prompt is empty and the tokenizer has no BOS token: a completion needs at "
+    + "least one token before it");
 }
 
 /** What a chat template writes after the end-of-turn token (a line break) is never sampled: it goes. */
@@ -44,9 +47,10 @@ function endAtEos(tokenizer: Tokenizer, ids: number[]): number[] {
   return tokenizer.eosId === null ? ids : [...ids, tokenizer.eosId];
 }
 
-function mergesAtBoundary(tokenizer: Tokenizer, prompt: string, completion: string, separate: number[]): boolean {
-  const joint = tokenizer.encode(prompt + completion);
-  return joint.length !== separate.length || joint.some((id, index) => id !== separate[index]);
+/** Whether `joint` is anything but `first` followed by `second`. */
+function differs(joint: readonly number[], first: readonly number[], second: readonly number[]): boolean {
+  return joint.length !== first.length + second.length
+    || joint.some((id, index) => id !== (index < first.length ? first[index] : second[index - first.length]));
 }
 
 /**
@@ -55,16 +59,15 @@ function mergesAtBoundary(tokenizer: Tokenizer, prompt: string, completion: stri
  * @throws ERR_INVALID_ARGUMENT on an empty prompt without BOS.
  */
 export function encodeExample(
-  tokenizer: Tokenizer,
-  prompt: string,
-  completion: string,
-  options: { appendEos?: boolean; promptIds?: number[] } = {},
+  tokenizer: Tokenizer, prompt: string, completion: string, options: { appendEos?: boolean } = {},
 ): EncodedExample {
-  const promptIds = options.promptIds ?? encodePrompt(tokenizer, prompt);
-  const plain = tokenizer.encodeContinuation(completion);
-  const completionIds = options.appendEos === false ? plain : endAtEos(tokenizer, plain);
-  const separate = [...tokenizer.encode(prompt), ...plain];
-  return { promptIds, completionIds, boundaryMerge: mergesAtBoundary(tokenizer, prompt, completion, separate) };
+  const before = tokenizer.encode(prompt);
+  const after = tokenizer.encodeContinuation(completion);
+  return {
+    promptIds: conditioning(withBos(tokenizer, before)),
+    completionIds: options.appendEos === false ? after : endAtEos(tokenizer, after),
+    boundaryMerge: differs(tokenizer.encode(prompt + completion), before, after),
+  };
 }
 
 /** How many of the examples would have been tokenized otherwise as one text. */
