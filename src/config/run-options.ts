@@ -2,7 +2,11 @@
 // Names and style as in options.ts, whose schemas are reused. The seed of a stage is derived from the run's one seed, so
 // sections have none of their own. It does NOT read files.
 import { z } from "zod";
-import { PAIR_POLICIES, TARGET_SOURCES } from "./choices";
+import type { PairPolicy } from "../data/records";
+import { PAIR_DEFAULTS, PAIR_POLICIES } from "../refine/options";
+import { CHAIN_STYLES, FRAME_NAMES } from "../tasks/wordproblems";
+import { PROCEDURAL_TEACHER_DEFAULTS } from "../teacher/procedural";
+import { TEMPLATE_NAMES } from "../text/templates";
 import { dpoOptions, generationOptions, modelOptions, sftOptions } from "./options";
 
 const count = z.number().int().min(1);
@@ -55,12 +59,12 @@ export const teacherOptions = z.strictObject({
   max_per_question: countOrNone.default(0).describe("demonstrations kept of one question; 0 = all"),
   files: z.array(path).default([]).describe("file: files or folders of answers"),
   name: z.string().optional().describe("file: who wrote them; default: the file's name"),
-  error_rate: share.default(0.1).describe("procedural: share of wrong demonstrations"),
-  styles: z.array(z.enum(["terse", "ordered", "narrated"])).min(1).default(["terse", "ordered", "narrated"])
+  error_rate: share.default(PROCEDURAL_TEACHER_DEFAULTS.error_rate).describe("procedural: share of wrong demonstrations"),
+  styles: z.array(z.enum(CHAIN_STYLES)).min(1).default([...PROCEDURAL_TEACHER_DEFAULTS.styles])
     .describe("procedural: wordings, drawn evenly"),
-  per_question: count.default(1).describe("procedural, openai: demonstrations of each question"),
-  base_url: z.string().default("http://localhost:8000/v1").describe("openai: where the server is"),
-  model: z.string().default("").describe("openai: name of the model"),
+  per_question: count.default(PROCEDURAL_TEACHER_DEFAULTS.per_question).describe("procedural, openai: demonstrations of each question"),
+  base_url: z.string().optional().describe("openai: server, up to and with /v1; default: OPENAI_BASE_URL"),
+  model: z.string().optional().describe("openai: name of the model; default: OPENAI_MODEL"),
   api_key_env: z.string().default("OPENAI_API_KEY").describe("openai: environment variable that holds the key"),
   temperature: z.number().min(0).default(0).describe("openai: sampling temperature"),
   max_tokens: count.default(512).describe("openai: longest answer"),
@@ -77,15 +81,20 @@ export const sampleOptions = decoding.extend({
 });
 export type SampleOptions = z.infer<typeof sampleOptions>;
 
-export const pairOptions = z.strictObject({
-  policy: z.enum(PAIR_POLICIES).default("paper_cot").describe("which completions become chosen and rejected"),
-  target_source: z.enum(TARGET_SOURCES).default("teacher").describe("the answer that counts as right"),
-  dpo_prompt: z.enum(["plain", "cot"]).default("plain").describe("prompt both completions are scored on"),
-  max_pairs_per_question: count.default(1).describe("pairs made of one question"),
-  teacher_fallback: z.boolean().default(true).describe("chosen is the teacher's chain where no sample is right"),
-  max_teacher_share: share.default(1).describe("largest share of pairs whose chosen is the teacher's"),
+export const pairSection = z.strictObject({
+  policy: z.enum(PAIR_POLICIES as readonly [PairPolicy, ...PairPolicy[]]).default(PAIR_DEFAULTS.policy)
+    .describe("which completions become chosen and rejected"),
+  target_source: z.enum(["teacher", "gold"]).default(PAIR_DEFAULTS.target_source)
+    .describe("the answer that counts as right"),
+  dpo_prompt: z.enum(["plain", "cot"]).default(PAIR_DEFAULTS.dpo_prompt)
+    .describe("prompt both completions are scored on: without or with the trigger"),
+  max_pairs_per_question: count.default(PAIR_DEFAULTS.max_pairs_per_question).describe("pairs made of one question"),
+  max_teacher_share: share.default(PAIR_DEFAULTS.max_teacher_share)
+    .describe("largest share of pairs whose chosen is the teacher's chain, for want of a right sample; 0 = none"),
+  max_similarity: share.default(PAIR_DEFAULTS.max_similarity)
+    .describe("samples of a question that overlap more (Jaccard of tokens) are duplicates"),
 });
-export type PairOptions = z.infer<typeof pairOptions>;
+export type PairSection = z.infer<typeof pairSection>;
 
 export const evaluationOptions = decoding.extend({
   temperature: z.number().min(0).default(0).describe("0 = greedy"),
@@ -104,7 +113,7 @@ const wordproblems = z.strictObject({
   max_operand: count.optional().describe("largest number added or taken away"),
   max_factor: count.optional().describe("largest multiplier and divisor"),
   max_total: count.optional().describe("no result on the way exceeds it"),
-  frames: z.array(z.enum(["things", "shop", "ride", "farm"])).min(1).optional().describe("kinds of stories"),
+  frames: z.array(z.enum(FRAME_NAMES)).min(1).optional().describe("kinds of stories"),
 });
 
 export const CONTROLS = ["dpo_without_sft", "rejection_sampling"] as const;
@@ -124,12 +133,12 @@ export const runSchema = z.strictObject({
     out_domain: z.array(taskSource).default([]).describe("evaluation on other tasks"),
   }).describe("questions"),
   wordproblems: wordproblems.prefault({}).describe("knobs of the procedural word problems"),
-  template: z.enum(["alpaca", "plain", "chat"]).default("alpaca").describe("how a question is put to the student"),
+  template: z.enum(TEMPLATE_NAMES).default("alpaca").describe("how a question is put to the student"),
   demonstration_trigger: z.boolean().default(false).describe("the trigger in the prompts of demonstrations"),
   teacher: teacherOptions.prefault({}).describe("where demonstrations come from"),
   sft: sftOptions.omit({ seed: true }).prefault({}).describe("phase 1: instruction-tuning"),
   sample: sampleOptions.prefault({}).describe("phase 2: the student's reasoning paths"),
-  pairs: pairOptions.prefault({}).describe("phase 2: preference pairs"),
+  pairs: pairSection.prefault({}).describe("phase 2: preference pairs"),
   dpo: dpoOptions.omit({ seed: true }).prefault({}).describe("phase 2: preference optimization"),
   iterations: count.default(1).describe("rounds of phase 2, each from the last model"),
   controls: z.array(z.enum(CONTROLS)).default([]).describe("comparisons: what else could explain the gain"),

@@ -24,12 +24,6 @@ const teacherRules: readonly Rule[] = Object.entries(teacherKinds).map(([option,
   because: `unless teacher.kind is ${kinds.join(" or ")}`,
 }));
 
-const pairRules: readonly Rule[] = [{
-  option: "max_teacher_share",
-  hasEffect: (options: RunConfig["pairs"]) => options.teacher_fallback,
-  because: "with teacher_fallback false",
-}];
-
 const decodingRules = generationRules.filter(({ option }) => option !== "num_samples") as readonly Rule[];
 
 /** By section; `path` leads to the section. */
@@ -40,7 +34,6 @@ const SECTIONS: readonly { path: KeyPath; rules: readonly Rule[] }[] = [
   { path: ["sample"], rules: decodingRules },
   { path: ["evaluation"], rules: decodingRules },
   { path: ["teacher"], rules: teacherRules },
-  { path: ["pairs"], rules: pairRules },
 ];
 
 function at(value: unknown, path: KeyPath): unknown {
@@ -106,9 +99,6 @@ function samplingIssues(run: RunConfig): Issue[] {
 function teacherIssues({ teacher }: RunConfig): Issue[] {
   if (teacher.kind === "file" && teacher.files.length === 0) {
     return [{ path: ["teacher"], text: "teacher.files is missing: kind file reads answers from files" }];
-  }
-  if (teacher.kind === "openai" && teacher.model === "") {
-    return [{ path: ["teacher"], text: "teacher.model is missing: kind openai asks a server for it" }];
   }
   return [];
 }

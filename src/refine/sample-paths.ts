@@ -21,6 +21,8 @@ export interface SamplePathsOptions {
   n_cot: number;
   n_direct: number;
   generation: Partial<Omit<GenerationOptions, "num_samples">>;
+  /** Prompts that are not to be drawn (again); the others' samples are what they would be with these. */
+  done?: (question: Asked, mode: SampleMode) => boolean;
 }
 
 export interface PathEvent {
@@ -33,24 +35,33 @@ function promptKey(question: Asked, mode: SampleMode): number {
   return Number.parseInt(sha256(`${question.task}\n${question.id}\n${mode}`).slice(0, 8), 16) | 0;
 }
 
+/** Two prompts that hash alike get neighbouring keys, in the order of the whole list: whoever of it is drawn now. */
+function uniqueKeys(questions: readonly Asked[], mode: SampleMode): { question: Asked; key: number }[] {
+  const taken = new Set<number>();
+  return questions.map((question) => {
+    let key = promptKey(question, mode);
+    while (taken.has(key)) key = (key + 1) | 0;
+    taken.add(key);
+    return { question, key };
+  });
+}
+
 async function* sampleMode(
   model: Model, questions: readonly Asked[], mode: SampleMode, count: number, options: SamplePathsOptions,
   control: SampleControl,
 ): AsyncGenerator<PathEvent | SampleProgressEvent, void, undefined> {
   const rendering = { trigger: mode === "cot", tokenizer: model.tokenizer };
-  const prompts = questions.map((question) => ({
-    prompt: renderPrompt(options.template, question, rendering),
-    key: promptKey(question, mode),
-  }));
+  const prompts = uniqueKeys(questions, mode)
+    .filter(({ question }) => !options.done?.(question, mode))
+    .map(({ question, key }) => ({ question, key, prompt: renderPrompt(options.template, question, rendering) }));
   for await (const event of sample(model, prompts, { ...options.generation, num_samples: count }, control)) {
     if (event.type === "progress") {
       yield event;
       continue;
     }
-    const { id, task, instruction, input } = questions[event.prompt]!;
+    const { question: { id, task, instruction, input }, prompt } = prompts[event.prompt]!;
     const path: SampledPath = {
-      id, task, instruction, input, mode,
-      prompt: prompts[event.prompt]!.prompt,
+      id, task, instruction, input, mode, prompt,
       sample: event.sample,
       completion: event.text,
       tokens: Array.from(event.tokens),

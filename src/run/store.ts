@@ -1,7 +1,7 @@
 // Content-addressed stages on disk: a stage's directory is named by the hash of its options and inputs, so the same work
 // is never done twice and a finished directory is never half-written. Work in progress lives in a directory of its own,
 // where a stage may leave checkpoints and find them again after an interruption. It does NOT know what stages do.
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, fail } from "../errors";
 import { hashJson, ioError, readJson, sha256File, stableJson, syncTree, writeFileAtomic } from "../files";
@@ -27,9 +27,16 @@ export interface StageResult {
   seconds: number;
 }
 
-/** A hash that stands for the bytes of a file. @throws ERR_IO */
-export async function fileKey(path: string): Promise<string> {
-  return sha256File(path);
+/**
+ * A hash that stands for the bytes of a file, or for those of all files of a folder with their names.
+ * @throws ERR_IO
+ */
+export async function pathKey(path: string): Promise<string> {
+  const isFolder = await stat(path).then((entry) => entry.isDirectory(), () => false);
+  if (!isFolder) return sha256File(path);
+  const names = (await readdir(path).catch((error: unknown) => { throw ioError(error, "read", path); })).sort();
+  const hashes = await Promise.all(names.map(async (name) => [name, await pathKey(join(path, name))]));
+  return hashJson(hashes);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,0 +1,109 @@
+// Verb: a whole run from a run file, for one seed or several.
+import type { Options } from "yargs";
+import { resolve } from "node:path";
+import { parse as parseYaml } from "yaml";
+import { readRunFile, type Overrides } from "../config/run-file";
+import type { RunConfig } from "../config/run-options";
+import { fail } from "../errors";
+import { resultText } from "../report/results";
+import { seedsText } from "../report/seeds";
+import { runPipeline } from "../run/pipeline";
+import { runSeeds } from "../run/seeds";
+import type { Context } from "./context";
+import { followRun } from "./follow-run";
+import type { Flags, Verb } from "./verb";
+
+const GROUP = "Run:";
+
+export const RUN_FLAGS: Readonly<Record<string, Options>> = {
+  output: { type: "string", requiresArg: true, group: GROUP, describe: "directory of the run; default: runs/<name>" },
+  seed: { type: "string", requiresArg: true, group: GROUP, describe: "seed of the run, in place of the file's" },
+  seeds: { type: "string", requiresArg: true, group: GROUP,
+    describe: "several seeds, e.g. 0,1,2,3,4: the run for each, and mean, interval and paired test over them" },
+  "data-dir": { type: "string", requiresArg: true, group: GROUP, describe: "where relative data paths start" },
+  set: { type: "string", array: true, requiresArg: true, group: GROUP,
+    describe: "an option in place of the file's: --set sft.learning_rate=1e-3" },
+  threads: { type: "string", requiresArg: true, group: GROUP, describe: "threads of the cpu device; 0 = all processors" },
+  "checkpoint-seconds": { type: "string", requiresArg: true, group: GROUP,
+    describe: "seconds of training between two checkpoints", defaultDescription: "60" },
+  fresh: { type: "boolean", group: GROUP, describe: "compute every stage anew" },
+};
+
+function integer(flags: Flags, name: string): number | undefined {
+  const given = flags[name];
+  if (given === undefined) return undefined;
+  const value = Number(given);
+  if (!Number.isSafeInteger(value) || value < 0 || String(given).trim() === "") {
+    fail("ERR_CONFIG", `--${name} is ${JSON.stringify(given)}, wanted an integer from 0`, { option: name });
+  }
+  return value;
+}
+
+function assignment(text: string): [string, unknown] {
+  const at = text.indexOf("=");
+  if (at < 1) fail("ERR_CONFIG", `--set ${JSON.stringify(text)}: wanted key=value, e.g. --set dpo.beta=0.3`, { option: "set" });
+  return [text.slice(0, at).trim(), parseYaml(text.slice(at + 1)) as unknown];
+}
+
+/** Options of the run that were given as flags. */
+export function overridesOf(flags: Flags): Overrides {
+  const threads = integer(flags, "threads");
+  const seed = integer(flags, "seed");
+  return {
+    ...Object.fromEntries(((flags["set"] ?? []) as string[]).map(assignment)),
+    ...(seed === undefined ? {} : { seed }),
+    ...(threads === undefined ? {} : { "model.threads": threads }),
+    ...(flags["data-dir"] === undefined ? {} : { data_dir: resolve(String(flags["data-dir"])) }),
+  };
+}
+
+function seedsOf(flags: Flags): number[] | undefined {
+  if (flags["seeds"] === undefined) return undefined;
+  if (flags["seed"] !== undefined) fail("ERR_CONFIG", "--seed and --seeds exclude each other", { option: "seeds" });
+  const seeds = String(flags["seeds"]).split(",").map((text) => (text.trim() === "" ? NaN : Number(text)));
+  if (seeds.some((seed) => !Number.isSafeInteger(seed) || seed < 0) || new Set(seeds).size < seeds.length) {
+    fail("ERR_CONFIG", `--seeds is "${String(flags["seeds"])}", wanted different integers, e.g. 0,1,2,3,4`, { option: "seeds" });
+  }
+  return seeds;
+}
+
+/** Runs a configuration to the end and prints its result. */
+export async function runConfig(config: RunConfig, flags: Flags, context: Context, command: string): Promise<void> {
+  const directory = resolve(String(flags["output"] ?? `runs/${config.name}`));
+  context.resumeHint = `what was finished is kept; go on with: selfrefine ${command}`;
+  const seconds = integer(flags, "checkpoint-seconds");
+  const control = {
+    signal: context.signal, fresh: flags["fresh"] === true,
+    ...(seconds === undefined ? {} : { checkpoint_seconds: Math.max(seconds, 0.001) }),
+  };
+  const seeds = seedsOf(flags);
+  if (seeds === undefined) {
+    const { summary, report } = await followRun(runPipeline(config, { directory }, control), context);
+    context.terminal.finish();
+    context.print(`\n${resultText(summary)}\n\n  report: ${report}`);
+    return;
+  }
+  const summary = await runSeeds(config, seeds, directory, control, async (events, seed) => {
+    context.terminal.note(`seed ${seed}`);
+    return (await followRun(events, context)).summary;
+  });
+  context.emit({ type: "seeds", ...summary });
+  context.print(`\n${seedsText(summary)}\n\n  report: ${summary.file}`);
+}
+
+export const runVerb: Verb = {
+  name: "run",
+  summary: "run the whole method as a run file says",
+  positional: { name: "file", describe: "run file, YAML or JSON" },
+  flags: RUN_FLAGS,
+  examples: [
+    ["run configs/svamp.yaml", "run, or go on where it stopped"],
+    ["run configs/svamp.yaml --set dpo.beta=0.3 --output runs/beta-0.3", "with another option"],
+    ["run configs/svamp.yaml --seeds 0,1,2,3,4", "five seeds and their summary"],
+  ],
+  run: async (flags, context) => {
+    const file = String(flags["file"]);
+    const config = await readRunFile(file, overridesOf(flags));
+    await runConfig(config, flags, context, process.argv.slice(2).join(" "));
+  },
+};

@@ -1,0 +1,60 @@
+// What every stage of a run is given, and how a stage is run. It does NOT know any stage.
+import type { RunConfig } from "../config/run-options";
+import type { ModelOptions } from "../config/options";
+import { fail } from "../errors";
+import { deriveSeed } from "./derive-seed";
+import type { RunEvent, StageEvent } from "./events";
+import type { StageResult, StageSpec, StageStore } from "./store";
+
+export interface RunControl {
+  signal?: AbortSignal;
+  /** Seconds of training between two checkpoints. Default 60. */
+  checkpoint_seconds?: number;
+  /** Compute every stage anew. */
+  fresh?: boolean;
+}
+
+export class RunContext {
+  /** Every stage this run used, in order. */
+  readonly results: StageResult[] = [];
+
+  constructor(readonly config: RunConfig, readonly store: StageStore, readonly control: RunControl) {}
+
+  /** The seed of a stage. */
+  seed(...names: readonly (string | number)[]): number {
+    return deriveSeed(this.config.seed, ...names);
+  }
+
+  /** How to open a model, all of it. */
+  get modelOptions(): ModelOptions {
+    return this.config.model;
+  }
+
+  /** What of the model's options decides results: threads do not. */
+  get modelKey(): Pick<ModelOptions, "device" | "dtype"> {
+    const { device, dtype } = this.config.model;
+    return { device: device === "auto" ? "cpu" : device, dtype };
+  }
+
+  /** Runs a stage, or finds it done. */
+  async* stage(
+    spec: StageSpec, compute: (work: string) => AsyncGenerator<StageEvent, void>,
+  ): AsyncGenerator<RunEvent, StageResult> {
+    this.control.signal?.throwIfAborted();
+    if (this.control.fresh && !this.results.some(({ key }) => key === this.store.key(spec))) await this.store.forget(spec);
+    yield { type: "stage_begin", stage: spec.name, key: this.store.key(spec) };
+    const result = yield* this.store.run<StageEvent>(spec, compute);
+    this.results.push(result);
+    yield { type: "stage_end", stage: spec.name, ...pick(result) };
+    return result;
+  }
+}
+
+function pick({ key, directory, cached, seconds }: StageResult): Omit<StageResult, "name"> {
+  return { key, directory, cached, seconds };
+}
+
+/** Records a stage made must not be empty for the next one. */
+export function wanted<T>(records: readonly T[], what: string, remedy: string): readonly T[] {
+  return records.length > 0 ? records : fail("ERR_DATA", `there are no ${what}: ${remedy}`);
+}

@@ -1,0 +1,121 @@
+// The questions of a run: what is learned from, what is examined on, and the proof that the two share nothing. Train
+// questions that recur in an evaluation set are left out or end the run. Always computed anew, since it is fast and
+// everything hangs on it. It does NOT know models.
+import type { RunConfig, TaskSource } from "../config/run-options";
+import type { Domain, Question, Split } from "../data/records";
+import { fail } from "../errors";
+import { findLeaks, type LeakageReport } from "../evaluate/leakage";
+import { hashJson } from "../files";
+import { getTask, type Task } from "../tasks";
+import { normalizeText, words } from "../tasks/text";
+
+export interface EvaluationSet {
+  domain: Domain;
+  task: Task;
+  split: Split;
+  questions: readonly Question[];
+  key: string;
+}
+
+export interface LeakageSummary {
+  /** Of the questions as they came. */
+  found: Omit<LeakageReport, "leaks">;
+  /** The first leaks, for people. */
+  examples: LeakageReport["leaks"];
+  /** Train questions left out. */
+  dropped: number;
+  /** The same check on what is trained on: no evaluation question is in it. */
+  left: number;
+}
+
+export interface RunQuestions {
+  task: Task;
+  split: Split;
+  train: readonly Question[];
+  key: string;
+  sets: readonly EvaluationSet[];
+  leakage: LeakageSummary;
+}
+
+const EXAMPLES_KEPT = 20;
+
+function taskOf(source: TaskSource, run: RunConfig): Task {
+  const { seed = run.seed, min_steps, max_steps, max_operand, max_factor, max_total, ...counts } = run.wordproblems;
+  const knobs = {
+    ...counts, seed, minSteps: min_steps, maxSteps: max_steps, maxOperand: max_operand, maxFactor: max_factor,
+    maxTotal: max_total,
+  };
+  const given = Object.fromEntries(Object.entries(knobs).filter(([, value]) => value !== undefined));
+  return getTask(source.task, { wordproblems: given });
+}
+
+async function load(source: TaskSource, task: Task, split: Split): Promise<Question[]> {
+  const questions = await task.load(source.data ?? "", split);
+  return source.limit > 0 ? questions.slice(0, source.limit) : questions;
+}
+
+async function loadSet(source: TaskSource, domain: Domain, run: RunConfig): Promise<EvaluationSet> {
+  const task = taskOf(source, run);
+  const split = source.split ?? task.evaluationSplit;
+  const questions = await load(source, task, split);
+  return { domain, task, split, questions, key: hashJson(questions) };
+}
+
+const labelled = (questions: readonly Question[]): { id: string; text: string }[] =>
+  questions.map(({ id, question }) => ({ id, text: question }));
+
+function refuseLeaks(report: LeakageReport): never {
+  const shown = report.leaks.filter(({ kind }) => kind === "exact").slice(0, 5)
+    .map(({ id, train_id }) => `  ${id} equals train question ${train_id}`);
+  return fail("ERR_DATA", `${report.exact} evaluation questions are in the train set:\n${shown.join("\n")}\n`
+    + "use other splits, or set leakage: drop to leave them out of training", { exact: report.exact });
+}
+
+/** Train questions without those that recur in an evaluation set, and what was found. @throws ERR_DATA under `error` */
+function withoutLeaks(
+  train: readonly Question[], sets: readonly EvaluationSet[], policy: RunConfig["leakage"],
+): { kept: Question[]; leakage: LeakageSummary } {
+  const evaluated = labelled(sets.flatMap(({ questions }) => questions));
+  const report = findLeaks(labelled(train), evaluated);
+  if (report.exact > 0 && policy === "error") refuseLeaks(report);
+  const taken = new Set(evaluated.map(({ text }) => normalizeText(text)));
+  const kept = train.filter(({ question }) => !taken.has(normalizeText(question)));
+  const left = findLeaks(labelled(kept), evaluated).exact;
+  if (left > 0) fail("ERR_INTERNAL", `${left} evaluation questions are still in the train set`);
+  const { leaks, ...found } = report;
+  return { kept, leakage: { found, examples: leaks.slice(0, EXAMPLES_KEPT), dropped: train.length - kept.length, left } };
+}
+
+/** @throws ERR_IO, ERR_DATA naming the file; ERR_DATA on leakage under the policy `error` */
+export async function loadQuestions(run: RunConfig): Promise<RunQuestions> {
+  const task = taskOf(run.tasks.train, run);
+  const split = run.tasks.train.split ?? "train";
+  const train = await load(run.tasks.train, task, split);
+  const sets = [
+    ...(await Promise.all(run.tasks.in_domain.map((source) => loadSet(source, "in", run)))),
+    ...(await Promise.all(run.tasks.out_domain.map((source) => loadSet(source, "out", run)))),
+  ];
+  const { kept, leakage } = withoutLeaks(train, sets, run.leakage);
+  if (kept.length === 0) fail("ERR_DATA", `no train questions are left: ${train.length} were loaded, all of them recur `
+    + "in the evaluation sets", { loaded: train.length });
+  return { task, split, train: kept, key: hashJson(kept), sets, leakage };
+}
+
+/** Words by which a question is looked up in a longer text. */
+const HEAD_WORDS = 6;
+
+/** Whether a text contains an evaluation question, whatever stands before and behind it. */
+export function leakTest(sets: readonly EvaluationSet[]): (text: string) => boolean {
+  const byHead = new Map<string, string[]>();
+  for (const { question } of sets.flatMap(({ questions }) => questions)) {
+    const list = words(question);
+    const head = list.slice(0, HEAD_WORDS).join(" ");
+    byHead.set(head, [...byHead.get(head) ?? [], ` ${list.join(" ")} `]);
+  }
+  return (text) => {
+    const list = words(text);
+    const whole = ` ${list.join(" ")} `;
+    return list.some((_, start) => byHead.get(list.slice(start, start + HEAD_WORDS).join(" "))
+      ?.some((question) => whole.includes(question)));
+  };
+}

@@ -1,0 +1,78 @@
+// One configuration with several seeds: the run of each, then means, intervals and paired differences over seeds.
+// No seed is left out. It does NOT know the command line.
+import { join } from "node:path";
+import type { RunConfig } from "../config/run-options";
+import type { MatrixColumn } from "../evaluate/matrix";
+import { compareSeeds, type SeedComparison, type SeedSummary, summarizeSeeds } from "../evaluate/seeds";
+import { stableJson, writeFileAtomic } from "../files";
+import { packageVersion } from "../version";
+import type { RunControl } from "./context";
+import type { RunEvent } from "./events";
+import { runPipeline } from "./pipeline";
+import { MODEL_NAMES, type RunSummary } from "./summary";
+
+export interface SeedsCell extends SeedSummary {
+  /** Accuracy of each seed, in the order of `seeds`. */
+  values: number[];
+  /** Against instruction-tuned, the same seed; absent in that row. */
+  versus_baseline?: SeedComparison;
+}
+
+export interface SeedsSummary {
+  format: 1;
+  version: string;
+  name: string;
+  seeds: readonly number[];
+  config: RunConfig;
+  device: string;
+  columns: MatrixColumn[];
+  rows: { model: string; cells: Record<string, SeedsCell> }[];
+  baseline: string;
+  /** Evaluation questions found in training data, over all seeds: 0. */
+  leaked: number;
+  seconds: number[];
+  notes: string[];
+  /** Where this record is. */
+  file: string;
+}
+
+function rowsOf(summaries: readonly RunSummary[]): SeedsSummary["rows"] {
+  const { matrix } = summaries[0] as RunSummary;
+  // A control may be impossible with some seed: only rows that all seeds have can be compared.
+  const models = matrix.rows.map(({ model }) => model)
+    .filter((model) => summaries.every((one) => one.matrix.rows.some((row) => row.model === model)));
+  const values = (model: string, column: string): number[] => summaries.map((one) =>
+    one.matrix.rows.find((row) => row.model === model)?.cells[column]?.accuracy ?? 0);
+  return models.map((model) => ({
+    model,
+    cells: Object.fromEntries(matrix.columns.map(({ name }): [string, SeedsCell] => {
+      const own = values(model, name);
+      const versus = model === MODEL_NAMES.tuned ? {} : { versus_baseline: compareSeeds(values(MODEL_NAMES.tuned, name), own) };
+      return [name, { ...summarizeSeeds(own), values: own, ...versus }];
+    })),
+  }));
+}
+
+/** @param follow consumes the events of one seed's run and returns its summary */
+export async function runSeeds(
+  config: RunConfig, seeds: readonly number[], directory: string, control: RunControl,
+  follow: (events: AsyncGenerator<RunEvent, RunSummary>, seed: number) => Promise<RunSummary>,
+): Promise<SeedsSummary> {
+  const summaries: RunSummary[] = [];
+  for (const seed of seeds) {
+    const place = { directory, results: join(directory, `seed-${seed}`) };
+    summaries.push(await follow(runPipeline({ ...config, seed }, place, control), seed));
+  }
+  const first = summaries[0] as RunSummary;
+  const file = join(directory, "seeds.json");
+  const { file: _, ...record }: SeedsSummary = {
+    format: 1, version: packageVersion(), name: config.name, seeds, config, device: first.device,
+    columns: first.matrix.columns, rows: rowsOf(summaries), baseline: MODEL_NAMES.tuned,
+    leaked: summaries.reduce((sum, { data }) => sum + data.leakage.left, 0),
+    seconds: summaries.map(({ seconds }) => seconds),
+    notes: [...new Set(summaries.flatMap(({ notes }) => notes))],
+    file,
+  };
+  await writeFileAtomic(file, `${stableJson(record, 2)}\n`);
+  return { ...record, file };
+}

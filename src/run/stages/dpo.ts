@@ -1,0 +1,87 @@
+// Stage: preference optimization of a model on pairs. The reference is the model itself as it was; its log-probabilities
+// are written beside the pairs once they are computed, and are found again after an interruption.
+// It does NOT make pairs.
+import { existsSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { writeJsonl } from "../../data/jsonl";
+import type { PreferencePair } from "../../data/records";
+import { readJson, stableJson, writeFileAtomic } from "../../files";
+import { Model } from "../../model";
+import { dpo } from "../../train/dpo";
+import type { ReferenceLogps } from "../../train/reference";
+import type { DpoEvent } from "../../train/events";
+import { type RunContext, wanted } from "../context";
+import { effectiveTraining } from "../effective";
+import type { RunEvent, StageEvent } from "../events";
+import type { ModelRef } from "../model-ref";
+import { scratchDirectory, type StageResult } from "../store";
+import { PAIRS_FILE } from "./pairs";
+import { encodePreferences, readOwn } from "./rows";
+import { audit, follow, MODEL_DIRECTORY, saveTrained, trainingControl } from "./train";
+
+const REFERENCE_FILE = "reference.json";
+
+async function savedReference(work: string): Promise<ReferenceLogps | undefined> {
+  const path = join(scratchDirectory(work), REFERENCE_FILE);
+  if (!existsSync(path)) return undefined;
+  const { chosen, rejected } = (await readJson(path)) as { chosen: number[]; rejected: number[] };
+  return { chosen: Float32Array.from(chosen), rejected: Float32Array.from(rejected) };
+}
+
+/** Keeps the reference's scores as soon as they are known. */
+async function* keepReference(events: AsyncGenerator<DpoEvent, void>, work: string): AsyncGenerator<DpoEvent, void> {
+  for await (const event of events) {
+    if (event.type === "reference_logps") {
+      const kept = { chosen: Array.from(event.chosen), rejected: Array.from(event.rejected) };
+      await mkdir(scratchDirectory(work), { recursive: true });
+      await writeFileAtomic(join(scratchDirectory(work), REFERENCE_FILE), `${stableJson(kept)}\n`);
+    }
+    yield event;
+  }
+}
+
+/** The pairs with what the reference gave them, in the order they were encoded in; a dropped pair has none. */
+function withReference(
+  pairs: readonly PreferencePair[], dropped: readonly string[], reference: ReferenceLogps | undefined,
+): PreferencePair[] {
+  if (reference === undefined || dropped.length > 0) return [...pairs];
+  return pairs.map((pair, index) => ({
+    ...pair, ref_chosen_logps: reference.chosen[index]!, ref_rejected_logps: reference.rejected[index]!,
+  }));
+}
+
+async function* compute(
+  context: RunContext, name: string, from: ModelRef, pairsFile: string, seed: number, work: string,
+): AsyncGenerator<StageEvent, void> {
+  const model = await Model.load(from.directory, context.modelOptions);
+  try {
+    const pairs = wanted(await readOwn<PreferencePair>(pairsFile), "preference pairs",
+      "raise sample.n_cot or sample.temperature, or choose another pairs.policy");
+    const encoded = encodePreferences(model, pairs, context.config);
+    yield* audit(context, name, work, model, encoded.examples);
+    const options = { ...effectiveTraining(context.config.dpo), seed };
+    const reference = await savedReference(work);
+    const control = { ...trainingControl(context, work), ...(reference ? { reference } : {}) };
+    const events = keepReference(dpo(model, encoded, options, control), work);
+    const counts = yield* follow(events, name, work, encoded.examples.length);
+    await writeJsonl(join(work, PAIRS_FILE), withReference(pairs, encoded.dropped, await savedReference(work)));
+    await saveTrained(model, work, { ...counts, dropped: encoded.dropped.length, truncated: encoded.truncated });
+  } finally {
+    model.dispose();
+  }
+}
+
+export async function* dpoStage(
+  context: RunContext, name: string, from: ModelRef, pairs: StageResult,
+): AsyncGenerator<RunEvent, ModelRef> {
+  const seed = context.seed(name);
+  const spec = {
+    name,
+    options: { dpo: context.config.dpo, seed, audit: context.config.audit, model: context.modelKey },
+    inputs: { model: from.key, pairs: pairs.key },
+  };
+  const pairsFile = join(pairs.directory, PAIRS_FILE);
+  const result = yield* context.stage(spec, (work) => compute(context, name, from, pairsFile, seed, work));
+  return { key: result.key, directory: join(result.directory, MODEL_DIRECTORY), stage: result.directory };
+}

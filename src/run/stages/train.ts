@@ -1,0 +1,74 @@
+// What the training stages share: events become progress and a log, rows are audited before they are trained on, the
+// trained model is saved. It does NOT know losses.
+import { join } from "node:path";
+import { type AuditReport, auditExamples, enforceAudit } from "../../data/audit";
+import type { EncodedPair, EncodedSft } from "../../data/encode";
+import { stableJson, writeFileAtomic } from "../../files";
+import type { Model } from "../../model";
+import type { DpoEvent, SftEvent } from "../../train/events";
+import type { TrainingControl } from "../../train/loop";
+import type { RunContext } from "../context";
+import type { NoteEvent, StageEvent } from "../events";
+import { scratchDirectory } from "../store";
+import { TrainingLog } from "../training-log";
+
+export const LOG_FILE = "log.jsonl";
+export const AUDIT_FILE = "audit.json";
+export const MODEL_DIRECTORY = "model";
+
+/** Rows of a stage that were trained on, as its summary tells. */
+export interface TrainingCounts {
+  rows: number;
+  steps: number;
+  dropped: number;
+  truncated: number;
+}
+
+export function trainingControl(context: RunContext, work: string): TrainingControl {
+  const { signal, checkpoint_seconds: seconds } = context.control;
+  return {
+    ...(signal ? { signal } : {}),
+    checkpoint: { directory: join(scratchDirectory(work), "checkpoints"), ...(seconds ? { every_seconds: seconds } : {}) },
+  };
+}
+
+/** Audits the rows and writes what was found. @throws ERR_DATA under the policy `error` */
+export async function* audit(
+  context: RunContext, stage: string, work: string, model: Model, rows: readonly (EncodedSft | EncodedPair)[],
+): AsyncGenerator<NoteEvent, AuditReport> {
+  const report = auditExamples(model.tokenizer, rows);
+  await writeFileAtomic(join(work, AUDIT_FILE), `${stableJson(report, 2)}\n`);
+  const notes: NoteEvent[] = [];
+  enforceAudit(report, context.config.audit, (message) => notes.push({ type: "warning", stage, message }));
+  yield* notes;
+  return report;
+}
+
+/** Passes a training's events on as a stage's, and logs its steps. @returns counts for the summary */
+export async function* follow(
+  events: AsyncGenerator<SftEvent | DpoEvent, void>, stage: string, work: string, rows: number,
+): AsyncGenerator<StageEvent, TrainingCounts> {
+  const log = new TrainingLog(join(work, LOG_FILE));
+  const counts: TrainingCounts = { rows, steps: 0, dropped: 0, truncated: 0 };
+  try {
+    for await (const event of events) {
+      if (event.type === "step") {
+        await log.append(event);
+        yield { type: "train_step", stage, step: event };
+      } else if (event.type === "reference") {
+        yield { type: "progress", stage: `${stage} reference`, finished: event.finished, total: event.total, unit: "pairs" };
+      } else if (event.type === "trained") {
+        Object.assign(counts, { steps: event.steps, dropped: event.dropped, truncated: event.truncated });
+      }
+    }
+    return counts;
+  } finally {
+    await log.close();
+  }
+}
+
+/** Saves the trained model and the counts; `replace`, for a killed run may have saved it already. */
+export async function saveTrained(model: Model, work: string, counts: TrainingCounts): Promise<void> {
+  await model.save(join(work, MODEL_DIRECTORY), { replace: true });
+  await writeFileAtomic(join(work, "summary.json"), `${stableJson(counts, 2)}\n`);
+}

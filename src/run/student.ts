@@ -1,0 +1,35 @@
+// The student before the method begins, and the train-side text it is made from. It does NOT instruct it.
+import { join } from "node:path";
+import type { Demonstration } from "../data/records";
+import type { RunContext } from "./context";
+import type { RunEvent } from "./events";
+import type { ModelRef } from "./model-ref";
+import { leakTest, type RunQuestions } from "./questions";
+import { DEMONSTRATIONS_FILE } from "./stages/demos";
+import { freshStage, givenStage } from "./stages/base";
+import { readOwn } from "./stages/rows";
+import { plainTexts, questionRows, tokenizerTexts } from "./stages/texts";
+import { tokenizerStage } from "./stages/tokenizer";
+import type { StageResult } from "./store";
+
+export interface Student {
+  model: ModelRef;
+  leakedDocuments: number;
+}
+
+/** @throws what the stages throw */
+export async function* studentStages(
+  context: RunContext, questions: RunQuestions, demos: StageResult,
+): AsyncGenerator<RunEvent, Student> {
+  const scratch = context.config.student.from_scratch;
+  if (scratch === undefined) return { model: yield* givenStage(context), leakedDocuments: 0 };
+  const { documents, leaked } = await plainTexts(scratch.pretrain?.data ?? [], leakTest(questions.sets));
+  const demonstrations = await readOwn<Demonstration>(join(demos.directory, DEMONSTRATIONS_FILE));
+  const texts = tokenizerTexts(questions.task, questions.train, demonstrations, documents.map(({ text }) => text));
+  const tokenizer = yield* tokenizerStage(context, texts);
+  const model = yield* freshStage(context, tokenizer, (known) => [
+    ...documents.map(({ text, name }) => ({ record: { prompt: "", completion: text }, name })),
+    ...questionRows(context.config, questions.task, questions.train, known),
+  ]);
+  return { model, leakedDocuments: leaked };
+}
