@@ -5,6 +5,7 @@ import { fail } from "../errors";
 import { type Merge, learnMerges } from "./bpe-merges";
 import { BYTE_TO_CHAR } from "./token-bytes";
 import type { JsonObject } from "./tokenizer-files";
+import { splitWords, wordSplitter } from "./words";
 
 export interface BpeTrainerOptions {
   /** Size of the whole vocabulary: special tokens + 256 bytes + merges. Less if the text has too few pairs. */
@@ -26,16 +27,6 @@ export interface BpeTrainerOptions {
 export interface TrainedTokenizer {
   readonly tokenizer: JsonObject;
   readonly tokenizerConfig: JsonObject;
-}
-
-// GPT-2's splitting rule, the one that ByteLevel with use_regex applies.
-const WORDS = /'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
-const DIGIT_RUNS = /\p{N}|[^\p{N}]+/gu;
-
-/** The pieces merges may not cross; the same as the pre-tokenizer written to tokenizer.json. */
-export function splitWords(text: string, splitDigits: boolean): string[] {
-  const parts = splitDigits ? (text.match(DIGIT_RUNS) ?? []) : [text];
-  return parts.flatMap((part) => part.match(WORDS) ?? []);
 }
 
 function countWords(texts: Iterable<string>, splitDigits: boolean): Map<string, number> {
@@ -86,12 +77,6 @@ function checked(options: BpeTrainerOptions): { specials: string[]; bos: string;
   return { specials, bos, eos };
 }
 
-function preTokenizer(splitDigits: boolean): JsonObject {
-  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
-  if (!splitDigits) return byteLevel;
-  return { type: "Sequence", pretokenizers: [{ type: "Digits", individual_digits: true }, byteLevel] };
-}
-
 /** Puts BOS in front of every sequence, as Llama's tokenizers do. */
 export function bosTemplate(bos: string, id: number): JsonObject {
   const special = (typeId: number) => ({ SpecialToken: { id: bos, type_id: typeId } });
@@ -134,7 +119,7 @@ export function trainBpe(texts: Iterable<string>, options: BpeTrainerOptions): T
       version: "1.0", truncation: null, padding: null,
       added_tokens: specials.map(specialTokenEntry),
       normalizer: null,
-      pre_tokenizer: preTokenizer(splitDigits),
+      pre_tokenizer: wordSplitter(splitDigits),
       post_processor: bosTemplate(bos, 0),
       decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
       model: {

@@ -11,6 +11,7 @@ import {
   configuredIds, fileExists, isObject, type JsonObject, readTokenizerSource, specialTokenText, TOKENIZER_FILES,
   type TokenizerSource,
 } from "./tokenizer-files";
+import { WordEncoder } from "./words";
 
 function buildEngine(tokenizer: JsonObject, config: JsonObject, name: string): Engine {
   try {
@@ -52,11 +53,14 @@ export class Tokenizer {
 
   private readonly engine: Engine;
   private readonly specialIds: ReadonlySet<number>;
+  private readonly words: WordEncoder | null;
   private continuation: Engine | undefined;
   private pieces: (Uint8Array | undefined)[] | undefined;
 
   constructor(readonly source: TokenizerSource, readonly directory: string | null = null) {
     this.engine = buildEngine(source.tokenizer, source.tokenizerConfig, this.name);
+    const plain = { add_special_tokens: false };
+    this.words = WordEncoder.create(source.tokenizer, (word) => this.engine.encode(word, plain).ids);
     const added = [...this.engine.get_added_tokens_decoder().values()];
     this.specialIds = new Set(added.filter((token) => token.special).map((token) => token.id));
     this.vocabSize = (this.engine.model?.vocab.length ?? 0);
@@ -101,11 +105,14 @@ export class Tokenizer {
    * `addSpecialTokens` (default false) applies the tokenizer's own template: usually BOS in front.
    */
   encode(text: string, options: { addSpecialTokens?: boolean } = {}): number[] {
-    return this.engine.encode(text, { add_special_tokens: options.addSpecialTokens ?? false }).ids;
+    const special = options.addSpecialTokens ?? false;
+    if (this.words && !special) return this.words.encode(text);
+    return this.engine.encode(text, { add_special_tokens: special }).ids;
   }
 
   /** Ids of a text that follows another one: no dummy space is put before it, so nothing is added to the text. */
   encodeContinuation(text: string): number[] {
+    if (this.words) return this.words.encode(text); // no prefix is put before words
     this.continuation ??= this.buildContinuation();
     return this.continuation.encode(text, { add_special_tokens: false }).ids;
   }

@@ -1,9 +1,10 @@
 // The trainer against BPE as its definition says, and its files against the library that reads them.
 import { describe, expect, test } from "@jest/globals";
 import { TokenizerEngine } from "../../src/text/libraries";
-import { splitWords, trainBpe } from "../../src/text/bpe-trainer";
+import { trainBpe } from "../../src/text/bpe-trainer";
 import { BYTE_TO_CHAR } from "../../src/text/token-bytes";
 import { Tokenizer } from "../../src/text/tokenizer";
+import { splitWords } from "../../src/text/words";
 
 const TEXT = ("the cat sat on the mat; the cats' hats sat flat.\n\nIt's 12345 times the hat: don't, can't, 99.5% "
   + "aaaa aaaaaaa banana bananas ananas — naïve café 北京 北京市 😀😀\n").repeat(3);
@@ -83,6 +84,19 @@ describe("trainBpe", () => {
         const pieces = text === "" ? [] : engine.pre_tokenizer!(text, {});
         expect(pieces).toEqual(expected);
       }
+    }
+  });
+
+  test("the memory of words gives the ids the library gives", () => {
+    for (const splitDigits of [true, false]) {
+      const { tokenizer, tokenizerConfig } = trainBpe([TEXT], { vocabSize: 320, splitDigits, specialTokens: ["<s>x"] });
+      const engine = new TokenizerEngine(tokenizer, tokenizerConfig);
+      const remembering = Tokenizer.fromJson(tokenizer, tokenizerConfig);
+      const texts = [TEXT, ...STRANGE.slice(0, 7), "<s>the</s> <s>x cat<s> ", "</s>", " <s>", TEXT];
+      for (const text of texts) {
+        expect(remembering.encode(text)).toEqual(engine.encode(text, { add_special_tokens: false }).ids);
+      }
+      expect(remembering.encode("<s>x")).toEqual([2]);
     }
   });
 
