@@ -71,7 +71,7 @@ class PairBuilder {
     this.counts.identical += identical;
     this.counts.over_maximum += Math.max(0, pairs.length - this.options.max_pairs_per_question);
     const kept = pairs.slice(0, this.options.max_pairs_per_question);
-    this.pairs.push(...kept.map((candidate) => this.record(question, candidate)));
+    this.pairs.push(...kept.map((candidate) => this.record(question, drawn[0] as SampledPath, candidate)));
   }
 
   finish(): PairSet {
@@ -122,11 +122,11 @@ class PairBuilder {
     this.counts.all_wrong += Number(paths.length > 0 && right === 0);
   }
 
-  private record(question: Question, { chosen, rejected }: Candidate): PreferencePair {
-    const { task, renderPrompt } = this.input;
-    const parts = { instruction: task.instruction(question), input: task.input(question) };
+  /** The prompt puts the question as it was put when the paths were drawn. */
+  private record(question: Question, drawn: SampledPath, { chosen, rejected }: Candidate): PreferencePair {
+    const { instruction, input } = drawn;
     return {
-      prompt: renderPrompt(parts, this.options.dpo_prompt === "cot"),
+      prompt: this.input.renderPrompt({ instruction, input }, this.options.dpo_prompt === "cot"),
       chosen: chosen.text,
       rejected: rejected.text,
       id: question.id,

@@ -120,7 +120,8 @@ async function work(
       const answer = await ask(job, options, both);
       const kept = chain.then(() => keep(answer)); // one write at a time
       chain = kept.catch(() => undefined);
-      onProgress?.(await kept, total);
+      const done = await kept;
+      onProgress?.(done, total);
     }
   };
   let failure: unknown;

@@ -49,7 +49,9 @@ describe("accuracy", () => {
     expect(() => wilson(3, 2)).toThrow("got 3 of 2");
   });
   test("unreadable answers are wrong and reported", () => {
-    expect(accuracyOf(predictions("110-"))).toMatchObject({ n: 4, correct: 2, accuracy: 0.5, extraction_failure_rate: 0.25 });
+    expect(accuracyOf(predictions("110-"))).toMatchObject({
+      n: 4, correct: 2, accuracy: 0.5, extraction_failure_rate: 0.25,
+    });
     expect(accuracyOf([])).toMatchObject({ n: 0, accuracy: 0, low: 0, high: 1, extraction_failure_rate: 0 });
   });
 });
@@ -59,7 +61,9 @@ describe("two models on the same questions", () => {
     const before = predictions("1111100000");
     const after = predictions("1111011111");
     const result = compare(before, after);
-    expect(result).toMatchObject({ n: 10, accuracy_before: 0.5, accuracy_after: 0.9, gained: 5, lost: 1, preservation_rate: 0.8 });
+    expect(result).toMatchObject({
+      n: 10, accuracy_before: 0.5, accuracy_after: 0.9, gained: 5, lost: 1, preservation_rate: 0.8,
+    });
     expect(result.difference).toBeCloseTo(0.4, 14);
     expect(result.p_value).toBeCloseTo(14 / 64, 14);
     expect(result.low).toBeLessThan(0.4);
@@ -69,11 +73,14 @@ describe("two models on the same questions", () => {
     const [before, after] = [predictions("110010"), predictions("011011")];
     expect(compare(before, [...after].reverse()).p_value).toBe(compare(before, after).p_value);
     expect(compare(before, after, { seed: 3 })).toEqual(compare(before, after, { seed: 3 }));
-    expect(compare(before, before)).toMatchObject({ difference: 0, low: 0, high: 0, p_value: 1, preservation_rate: 1 });
+    expect(compare(before, before)).toMatchObject({
+      difference: 0, low: 0, high: 0, p_value: 1, preservation_rate: 1,
+    });
     expect(compare([], []).preservation_rate).toBeNull();
   });
   test("other questions are refused", () => {
-    expect(() => compare(predictions("11"), predictions("111"))).toThrow(/got 2 predictions .* "2" of t is in the second only/);
+    expect(() => compare(predictions("11"), predictions("111")))
+      .toThrow(/got 2 predictions .* "2" of t is in the second only/);
     expect(() => compare([...predictions("1"), ...predictions("1")], predictions("1"))).toThrow("each once");
   });
   test("the bootstrap interval covers the mean about as often as it says", () => {
@@ -116,15 +123,25 @@ describe("majority vote", () => {
   const question: Question = { id: "q", task: "gsm8k", split: "test", question: "?", gold: "5" };
 
   test("numeric equality counts, the unreadable do not, ties go to the earlier", () => {
-    expect(majorityVote(task, votes("5", "5.0", "7", null))).toEqual({ answer: "5", votes: 2, readable: 3, samples: 4 });
+    expect(majorityVote(task, votes("5", "5.0", "7", null))).toEqual({
+      answer: "5", votes: 2, readable: 3, samples: 4,
+    });
     expect(majorityVote(task, votes("7", "5", "5", "7")).answer).toBe("7");
     expect(majorityVote(task, votes(null, null)).answer).toBeNull();
   });
   test("as a prediction", () => {
-    expect(votedPrediction(task, question, "out", votes("7", "5", "5"))).toMatchObject({ correct: true, completion: "c1", domain: "out" });
-    expect(votedPrediction(task, question, "in", votes(null))).toMatchObject({ correct: false, answer: null });
-    expect(judge(task, question, "in", { prompt: "p", completion: "2 + 3 = 5. The answer is 5." })).toMatchObject({ correct: true });
-    expect(judge(task, question, "in", { prompt: "p", completion: "five" })).toMatchObject({ answer: null, correct: false });
+    expect(votedPrediction(task, question, "out", votes("7", "5", "5"))).toMatchObject({
+      correct: true, completion: "c1", domain: "out",
+    });
+    expect(votedPrediction(task, question, "in", votes(null))).toMatchObject({
+      correct: false, answer: null,
+    });
+    expect(judge(task, question, "in", { prompt: "p", completion: "2 + 3 = 5. The answer is 5." })).toMatchObject({
+      correct: true,
+    });
+    expect(judge(task, question, "in", { prompt: "p", completion: "five" })).toMatchObject({
+      answer: null, correct: false,
+    });
   });
 });
 
@@ -137,12 +154,16 @@ describe("the matrix", () => {
     expect(matrix.columns.map((column) => column.name)).toEqual(["a", "b", "c", "out"]);
     expect(matrix.rows[0]?.cells.out).toMatchObject({ n: 4, correct: 1 });
     expect(matrix.rows[0]?.cells.out?.versus_baseline).toBeUndefined();
-    expect(matrix.rows[1]?.cells.out).toMatchObject({ accuracy: 0.75, versus_baseline: { gained: 2, lost: 0 } });
+    expect(matrix.rows[1]?.cells.out).toMatchObject({
+      accuracy: 0.75, versus_baseline: { gained: 2, lost: 0 },
+    });
     expect(matrix.rows[1]?.cells.a?.versus_baseline?.p_value).toBe(1);
   });
   test("a task cannot be in both domains, a baseline must exist", () => {
     const mixed = [...predictions("1", "a"), ...predictions("0", "a", "out")];
-    expect(() => accuracyMatrix([{ model: "m", predictions: mixed }])).toThrow("m: a question 0 is out-domain, others of it are in");
-    expect(() => accuracyMatrix([{ model: "m", predictions: base }], "x")).toThrow('no model "x" to compare with; there are m');
+    expect(() => accuracyMatrix([{ model: "m", predictions: mixed }]))
+      .toThrow("m: a question 0 is out-domain, others of it are in");
+    expect(() => accuracyMatrix([{ model: "m", predictions: base }], "x"))
+      .toThrow('no model "x" to compare with; there are m');
   });
 });

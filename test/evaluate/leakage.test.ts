@@ -19,11 +19,17 @@ describe("made for it", () => {
     expect(findLeaks(train, [{ id: "e", text: "  tom HAS 3 apples!" }])).toMatchObject({
       exact: 1, exact_distinct: 1, verbatim_distinct: 0, ngram: 0, leaks: [{ id: "e", train_id: "t1", kind: "exact" }],
     });
-    expect(findLeaks(train, [{ id: "e", text: "Tom has 3 apples." }])).toMatchObject({ verbatim_distinct: 1 });
-    expect(findLeaks(train, [{ id: "e", text: "Tom has 4 apples." }])).toMatchObject({ exact: 0, ngram: 0, leaks: [] });
+    expect(findLeaks(train, [{ id: "e", text: "Tom has 3 apples." }])).toMatchObject({
+      verbatim_distinct: 1,
+    });
+    expect(findLeaks(train, [{ id: "e", text: "Tom has 4 apples." }])).toMatchObject({
+      exact: 0, ngram: 0, leaks: [],
+    });
   });
   test("a run of exactly n words, not of n - 1", () => {
-    expect(findLeaks(train, [{ id: "e", text: `Now ${long} end` }])).toMatchObject({ ngram: 1, leaks: [{ shared: long }] });
+    expect(findLeaks(train, [{ id: "e", text: `Now ${long} end` }])).toMatchObject({
+      ngram: 1, leaks: [{ shared: long }],
+    });
     expect(findLeaks(train, [{ id: "e", text: `Now ${long.slice(4)} end` }])).toMatchObject({ ngram: 0 });
     expect(findLeaks(train, [{ id: "e", text: `Now ${long.slice(4)} end` }], 12)).toMatchObject({ ngram: 1 });
   });
@@ -48,7 +54,9 @@ describe("known recurrences", () => {
   });
   testWith("PIQA: 146 train goals recur in validation to the letter, 161 in normal form", [sharedPath("piqa")], async () => {
     const report = findLeaks(await questions("piqa", "train"), await questions("piqa", "validation", "test"));
-    expect(report).toMatchObject({ evaluated: 1838, verbatim_distinct: 146, exact_distinct: 161, exact: 197 });
+    expect(report).toMatchObject({
+      evaluated: 1838, verbatim_distinct: 146, exact_distinct: 161, exact: 197,
+    });
   });
   testWith("SVAMP and GSM8K share nothing", [sharedPath("svamp"), sharedPath("gsm8k")], async () => {
     const report = findLeaks(await questions("gsm8k", "train", "test"), await questions("svamp", "all"));

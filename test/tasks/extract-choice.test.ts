@@ -63,7 +63,8 @@ test("an option inside a longer one is not named by it; equal texts name nobody"
 
 test("a marker inside an option's own text is not the student's", () => {
   const choices = toChoices(["say what the right answer is when they err", "shrug"], "here");
-  expect(extractChoice("Thus, the answer is (a) say what the right answer is when they err", choices)).toBe("A");
+  expect(extractChoice("Thus, the answer is (a) say what the right answer is when they err", choices))
+    .toBe("A");
 });
 
 describe("real rationales", () => {

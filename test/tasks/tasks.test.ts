@@ -46,7 +46,9 @@ describe("Hugging Face rows", () => {
   test("openbookqa and commonsenseqa with label lists, digits become letters", async () => {
     const choices = { text: ["one", "two"], label: ["1", "2"] };
     const [obqa] = await loadRows("openbookqa", "test.jsonl", [{ id: "7", question_stem: "Which?", choices, answerKey: "2" }]);
-    expect(obqa).toMatchObject({ id: "7", gold: "B", choices: [{ label: "A", text: "one" }, { label: "B", text: "two" }] });
+    expect(obqa).toMatchObject({
+      id: "7", gold: "B", choices: [{ label: "A", text: "one" }, { label: "B", text: "two" }],
+    });
     const [csqa] = await loadRows("commonsenseqa", "validation.jsonl",
       [{ id: "x", question: "Which?", choices: { text: ["one", "two"], label: ["A", "B"] }, answerKey: "A" }], "validation");
     expect(csqa).toMatchObject({ question: "Which?", gold: "A" });
@@ -85,8 +87,10 @@ Answer: Let's think step-by-step`);
 describe("bad input is named", () => {
   test("unknown task, unknown split, missing file", async () => {
     expect(() => getTask("gsm9k")).toThrow(`unknown task "gsm9k"; known are ${TASK_NAMES.join(", ")}`);
-    await expect(getTask("gsm8k").load(directory, "validation")).rejects.toThrow('gsm8k has no split "validation"');
-    await expect(getTask("gsm8k").load(directory, "test")).rejects.toThrow(/gsm8k: .* holds none of test\.jsonl, /);
+    await expect(getTask("gsm8k").load(directory, "validation"))
+      .rejects.toThrow('gsm8k has no split "validation"');
+    await expect(getTask("gsm8k").load(directory, "test"))
+      .rejects.toThrow(/gsm8k: .* holds none of test\.jsonl, /);
   });
   test.each([
     ["gsm8k", "test.jsonl", { question: "q", answer: "no mark" }, /test\.jsonl:1: answer ends "no mark", wanted "####/],

@@ -88,11 +88,14 @@ test("as tasks: no folder, short input, no train split out of domain", async () 
 });
 
 test("knobs that make no sense are refused by name", () => {
-  expect(() => wordProblemOptions({ minSteps: 4, maxSteps: 3 })).toThrow("wordproblems.minSteps is 4, wanted at most maxSteps, 3");
-  expect(() => wordProblemOptions({ maxOperand: 1.5 })).toThrow("wordproblems.maxOperand is 1.5, wanted an integer from 3");
+  expect(() => wordProblemOptions({ minSteps: 4, maxSteps: 3 }))
+    .toThrow("wordproblems.minSteps is 4, wanted at most maxSteps, 3");
+  expect(() => wordProblemOptions({ maxOperand: 1.5 }))
+    .toThrow("wordproblems.maxOperand is 1.5, wanted an integer from 3");
   expect(() => wordProblemOptions({ frames: [] })).toThrow("wordproblems.frames is none");
   const narrow = wordProblemOptions({ minSteps: 1, maxSteps: 1, maxOperand: 3, maxTotal: 10, frames: ["ride"] });
-  expect(() => generateQuestions(narrow, "base", "test", 500)).toThrow(/no further test question found after \d+ of 500/);
+  expect(() => generateQuestions(narrow, "base", "test", 500))
+    .toThrow(/no further test question found after \d+ of 500/);
 });
 
 describe("keyed draws", () => {
@@ -104,7 +107,8 @@ describe("keyed draws", () => {
   });
   test("streams are independent of each other and of the seed's neighbours, and uniform", () => {
     const draw = (seed: number, ...parts: (string | number)[]) => new KeyedRandom(seed, ...parts).bits();
-    expect(new Set([draw(0, "a"), draw(1, "a"), draw(0, "b"), draw(0, "a", 1), draw(2 ** 40, "a")]).size).toBe(5);
+    expect(new Set([draw(0, "a"), draw(1, "a"), draw(0, "b"), draw(0, "a", 1), draw(2 ** 40, "a")]).size)
+      .toBe(5);
     expect(draw(0, "a", 1)).not.toBe(draw(0, "a1"));
     const counts = new Array<number>(6).fill(0);
     const random = new KeyedRandom(7, "dice");
