@@ -5,7 +5,8 @@ import { isObject, type JsonObject } from "./tokenizer-files";
 
 // GPT-2's splitting rule, the one that ByteLevel with use_regex applies.
 const WORDS = /'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
-const DIGITS_APART = /\p{N}|[^\p{N}]+/gu;
+// The same where every digit was cut out first: none has a space before it, and white space before one stays whole.
+const WORDS_AND_DIGITS = /'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+/gu;
 
 // More distinct words than any fine-tuning set has; beyond it the memory starts anew.
 const REMEMBERED_WORDS = 1 << 18;
@@ -19,8 +20,7 @@ export function wordSplitter(splitDigits: boolean): JsonObject {
 
 /** The words merges may not cross, under `wordSplitter(splitDigits)`. */
 export function splitWords(text: string, splitDigits: boolean): string[] {
-  if (!splitDigits) return text.match(WORDS) ?? [];
-  return (text.match(DIGITS_APART) ?? []).flatMap((part) => part.match(WORDS) ?? []);
+  return text.match(splitDigits ? WORDS_AND_DIGITS : WORDS) ?? [];
 }
 
 /** Whether `actual` has every key of `wanted` with the same value; what else it has does not matter here. */

@@ -8,7 +8,7 @@ import { splitWords } from "../../src/text/words";
 
 const TEXT = ("the cat sat on the mat; the cats' hats sat flat.\n\nIt's 12345 times the hat: don't, can't, 99.5% "
   + "aaaa aaaaaaa banana bananas ananas — naïve café 北京 北京市 😀😀\n").repeat(3);
-const STRANGE = ["Hello  world\n\n 123 it's é中文 😀 don't \t x", "   ", "", "a", "\n", "12.5%, $3,000",
+const STRANGE = ["Hello  world\n\n 123 it's é中文 😀 don't \t x", "   ", "", "a", "\n", "12.5%, $3,000  7   x  8\n\n9's",
   "\u0000\u00ad\u007f", "e\u0301 ﬁ Ⅷ ½ ٣٤", "a\ud800b"];
 
 function train(vocabSize: number, splitDigits = true) {
