@@ -10,14 +10,18 @@ export interface StatedEquation {
   holds: boolean;
 }
 
-const EQUATION = /(?<![\w.,])([-(]*\d[\d.,]*(?:\s*[-+*/×÷−()x%$]+\s*[\d.,]+[)%]*)+)\s*=\s*\$?\s*(-?\d[\d,]*(?:\.\d+)?)/gu;
+/** One class of characters up to "=", so that no text makes the search backtrack over its nesting. */
+const EQUATION = /(?<![\w.,])(-?[\d(][-\d., \u00a0+*/×÷−x()%$]*)=\s*\$?\s*(-?\d[\d,]*(?:\.\d+)?)/gu;
+/** Up to the last two numbers with nothing but space between them: "1. 2 + 3" is item 1 and an expression. */
+const BEFORE_EXPRESSION = /^.*[\d)][.,]?\s+(?=[\d(])/u;
 
 /** In order of appearance. */
 export function statedEquations(text: string): StatedEquation[] {
   const plain = plainMath(text).replace(/(\d),(?=\d{3}\b)/g, "$1");
   return [...plain.matchAll(EQUATION)].flatMap(([, left = "", right = ""]) => {
-    const expression = left.replace(/[\s$%]/g, "").replace(/[×x]/g, "*").replace(/÷/g, "/").replace(/−/g, "-");
-    const value = evaluate(expression);
+    const expression = left.replace(BEFORE_EXPRESSION, "").replace(/[\s$%]/g, "")
+      .replace(/[×x]/g, "*").replace(/÷/g, "/").replace(/−/g, "-");
+    const value = /\d.*[-+*/]/.test(expression) ? evaluate(expression) : null;
     if (value === null) return [];
     const result = Number(right.replace(/,/g, ""));
     return [{ text: `${expression}=${result}`, holds: Math.abs(value - result) <= tolerance(right, result) }];

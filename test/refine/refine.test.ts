@@ -207,6 +207,15 @@ describe("equations", () => {
     ["12 + 7 = 19", true], ["12 + 7 = 18", false], ["3 x 4 = 12", true], ["(2 + 3) * 4 = 20", true], ["2 + 3 * 4 = 14", true],
     ["20 / 3 = 6.67", true], ["20 / 3 = 6.6", false], ["$1,200 ÷ 4 = $300", true], ["7 - 10 = -3", true], ["48/2 = <<48/2=24>>24", true],
   ])("%s: %s", (text, holds) => expect(statedEquations(text).map((one) => one.holds)).toEqual([holds]));
+  test("a list's number is no part of the first expression; a minus sign in front is", () => {
+    expect(statedEquations("1. 2 + 3 = 5\n2. 4 + 4 = 8").map((one) => one.text)).toEqual(["2+3=5", "4+4=8"]);
+    expect(statedEquations("-5 + 7 = 2")).toEqual([{ text: "-5+7=2", holds: true }]);
+  });
+  test("no text takes long", () => {
+    const began = Date.now();
+    for (const unit of ["1))", "1 x ", "((", "1,", "- ", "1%%"]) statedEquations(unit.repeat(3000));
+    expect(Date.now() - began).toBeLessThan(5000);
+  });
   test("what is no equation is left alone", () => {
     expect(statedEquations("x = 5. She has 5 apples = many. 12 eggs + 3 eggs = 15 eggs.")).toEqual([]);
     expect(statedEquations("First, 2 + 3 = 5. Then, 5 x 2 = 11.")).toEqual([

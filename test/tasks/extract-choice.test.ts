@@ -2,6 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { type Choice, toChoices } from "../../src/tasks/choice";
 import { extractChoice, readChoice } from "../../src/tasks/extract-choice";
+import { KeyedRandom } from "../../src/tasks/random";
 import { readRationales } from "../../src/tasks/rationale-files";
 import { sharedPath, testWith } from "../data/shared";
 
@@ -65,6 +66,18 @@ test("a marker inside an option's own text is not the student's", () => {
   const choices = toChoices(["say what the right answer is when they err", "shrug"], "here");
   expect(extractChoice("Thus, the answer is (a) say what the right answer is when they err", choices))
     .toBe("A");
+});
+
+test("no string throws or takes long; what is read is a label", () => {
+  const random = new KeyedRandom(1, "fuzz");
+  const pieces = ["A", "B", "(", ")", ".", ":", " ", "\n", "The answer is ", "answer", "Venice", "not ", "**", "\"", " or ", "e"];
+  const began = Date.now();
+  for (let i = 0; i < 3000; i++) {
+    const text = Array.from({ length: random.between(1, 30) }, () => random.pick(pieces)).join("");
+    expect([null, "A", "B", "C", "D", "E"]).toContain(extractChoice(text, canals));
+  }
+  for (const piece of pieces) extractChoice(piece.repeat(3000), canals);
+  expect(Date.now() - began).toBeLessThan(20_000);
 });
 
 describe("real rationales", () => {

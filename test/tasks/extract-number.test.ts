@@ -3,6 +3,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { readRecords } from "../../src/data/table";
 import { equalNumbers, extractNumber, normalNumber, readNumber } from "../../src/tasks/extract-number";
+import { KeyedRandom } from "../../src/tasks/random";
 import { sharedPath, testWith } from "../data/shared";
 
 type Case = [completion: string, answer: string | null];
@@ -75,6 +76,19 @@ test("a degenerate sample costs no time and gives nothing", () => {
   expect(extractNumber(`The answer is ${"9".repeat(100_000)}`)).toBeNull();
   expect(extractNumber(`The answer is 1e999`)).toBeNull();
   expect(extractNumber("= ".repeat(20_000))).toBeNull();
+});
+
+test("no string throws or takes long, and what is read is a number that equals itself", () => {
+  const random = new KeyedRandom(1, "fuzz");
+  const pieces = ["1", "42", ",", ".", "-", "$", "/", "=", " ", "\n", "The answer is ", "x", "%", "(", ")", "#### ", "a", ":"];
+  const began = Date.now();
+  for (let i = 0; i < 3000; i++) {
+    const text = Array.from({ length: random.between(1, 40) }, () => random.pick(pieces)).join("");
+    const answer = extractNumber(text);
+    if (answer !== null) expect([text, equalNumbers(answer, answer), normalNumber(answer)]).toEqual([text, true, answer]);
+  }
+  for (const piece of pieces) extractNumber(piece.repeat(4000));
+  expect(Date.now() - began).toBeLessThan(20_000);
 });
 
 describe("equality is numeric and exact", () => {

@@ -166,7 +166,8 @@ describe("the procedural teacher", () => {
     const questions = await load();
     const task = getTask("wordproblems");
     for (const rate of [0, 0.1, 0.5]) {
-      const { report, demonstrations } = demonstrate(task, questions, proceduralAnswers(questions, { error_rate: rate }));
+      const answers = proceduralAnswers(questions, { error_rate: rate });
+      const { report, demonstrations } = demonstrate(task, questions, answers);
       const wrong = report.total.demonstrations - report.total.correct;
       const spread = 4 * Math.sqrt(rate * (1 - rate) * 2000);
       expect(Math.abs(wrong - rate * 2000)).toBeLessThanOrEqual(spread);
