@@ -85,7 +85,8 @@ test("no string throws or takes long, and what is read is a number that equals i
   for (let i = 0; i < 3000; i++) {
     const text = Array.from({ length: random.between(1, 40) }, () => random.pick(pieces)).join("");
     const answer = extractNumber(text);
-    if (answer !== null) expect([text, equalNumbers(answer, answer), normalNumber(answer)]).toEqual([text, true, answer]);
+    if (answer === null) continue;
+    expect([text, equalNumbers(answer, answer), normalNumber(answer)]).toEqual([text, true, answer]);
   }
   for (const piece of pieces) extractNumber(piece.repeat(4000));
   expect(Date.now() - began).toBeLessThan(20_000);
