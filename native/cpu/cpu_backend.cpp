@@ -37,7 +37,8 @@ CpuBackend::ThreadScratch CpuBackend::thread_scratch(int64_t floats) {
   constexpr int64_t kLine = 16;  // floats of a cache line: no two threads write the same one
   ThreadScratch scratch;
   scratch.stride_ = (floats + kLine - 1) / kLine * kLine;
-  threads_.reserve(scratch.stride_ * pool_.threads() * static_cast<int64_t>(sizeof(float)), "work areas of the threads");
+  threads_.reserve(scratch.stride_ * pool_.threads() * static_cast<int64_t>(sizeof(float)),
+                   "work areas of the threads");
   scratch.base_ = threads_.as<float>();
   return scratch;
 }

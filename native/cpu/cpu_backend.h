@@ -94,7 +94,9 @@ void CpuBackend::add_row_blocks(float* to, int64_t rows, int64_t size, const Fil
   const int64_t blocks = (rows + kRows - 1) / kRows;
   partials_.reserve(blocks * size * static_cast<int64_t>(sizeof(float)), "sums over blocks of rows");
   float* partials = partials_.as<float>();
-  parallel_blocks(rows, kRows, [&](int64_t begin, int64_t end, int) { fill(begin, end, partials + begin / kRows * size); });
+  parallel_blocks(rows, kRows, [&](int64_t begin, int64_t end, int) {
+    fill(begin, end, partials + begin / kRows * size);
+  });
   add_partials(to, blocks, size);
 }
 

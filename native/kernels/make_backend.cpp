@@ -8,14 +8,16 @@ namespace selfrefine {
 
 namespace {
 
+using Made = std::unique_ptr<Backend>;
+
 struct Maker {
   const char* name;
-  std::unique_ptr<Backend> (*make)(const BackendOptions& options);
+  Made (*make)(const BackendOptions& options);
 };
 
 constexpr Maker kMakers[] = {
-    {"cpu", [](const BackendOptions& options) -> std::unique_ptr<Backend> { return std::make_unique<CpuBackend>(options); }},
-    {"reference", [](const BackendOptions&) -> std::unique_ptr<Backend> { return std::make_unique<ReferenceBackend>(); }},
+    {"cpu", [](const BackendOptions& options) -> Made { return std::make_unique<CpuBackend>(options); }},
+    {"reference", [](const BackendOptions&) -> Made { return std::make_unique<ReferenceBackend>(); }},
 };
 
 }  // namespace

@@ -1,8 +1,5 @@
-// Attention on the CPU: key tiles are packed once, then query tiles run in parallel, the longest first; backward by whole
-// groups where there are enough of them, else in two passes.
-#include <algorithm>
-#include <numeric>
-
+// Attention on the CPU: key tiles are packed once, then query tiles run in parallel, the longest first; backward by
+// whole groups where there are enough of them, else in two passes.
 #include "cpu/cpu_backend.h"
 #include "kernels/indices.h"
 
@@ -23,10 +20,8 @@ AttentionView CpuBackend::pack_attention(const Op& op, bool backward) {
   (backward ? panels.values_across : panels.values) = memory + set;
   if (backward) panels.keys = memory + 2 * set;
   const AttentionView view{plan_.segments.data(), plan_.query_tiles.data(), plan_.key_tiles.data(), panels};
-  const ThreadScratch scratch = thread_scratch(size);
-  pool_.parallel_for(tiles * op.num_kv_heads, [&](int64_t task, int thread) {
-    isa_.attention.pack(op.qkv, op.num_heads, op.num_kv_heads, view, task / op.num_kv_heads, task % op.num_kv_heads,
-                        scratch.of(thread));
+  pool_.parallel_for(tiles * op.num_kv_heads, [&](int64_t task, int) {
+    isa_.attention.pack(op.qkv, op.num_heads, op.num_kv_heads, view, task / op.num_kv_heads, task % op.num_kv_heads);
   });
   return view;
 }
@@ -49,7 +44,8 @@ void CpuBackend::compute(const AttentionBackward& op) {
   if (plan_.groups_balance(heads, pool_.threads())) {
     const ThreadScratch scratch = thread_scratch(isa_.attention.backward_scratch(d, plan_.largest_group()));
     pool_.parallel_for(static_cast<int64_t>(groups.size()) * heads, [&](int64_t task, int thread) {
-      isa_.attention.backward_group(op, view, groups[static_cast<size_t>(task / heads)], task % heads, scratch.of(thread));
+      const AttentionGroup& group = groups[static_cast<size_t>(task / heads)];
+      isa_.attention.backward_group(op, view, group, task % heads, scratch.of(thread));
     });
     return;
   }

@@ -25,12 +25,14 @@ struct AttentionGroup {
   int64_t query_tiles_begin, query_tiles_end;
 };
 
-/// One of the packed forms of keys or values, all float32. Tile t of key/value head h is at (h * tiles + t) * size.
+/// The packed forms of keys and values; those that a pass does not need are null. Tile t of key/value head h begins at
+/// (h * tiles + t) * size. "Across": a column is a key, in the units of the instruction set's products (see
+/// cpu/gemm_kernels.h); the others are rows of float32.
 struct AttentionPanels {
-  float* keys_across = nullptr;    // (D, kKeyTile): a column is a key
-  float* values_across = nullptr;  // (D, kKeyTile); backward only
-  float* keys = nullptr;           // (kKeyTile, D); backward only
-  float* values = nullptr;         // (kKeyTile, D); forward only
+  float* keys_across = nullptr;
+  float* values_across = nullptr;
+  float* keys = nullptr;
+  float* values = nullptr;
   int64_t tiles = 0, size = 0;
 };
 
@@ -46,9 +48,8 @@ struct AttentionKernels {
   int64_t query_tile;  // rows of a query tile
 
   int64_t (*panel_floats)(int64_t d);
-  /// Fills the panels that are wanted (not null); scratch: panel_floats() floats.
   void (*pack)(const Tensor& qkv, int64_t num_heads, int64_t num_kv_heads, const AttentionView& view, int64_t key_tile,
-               int64_t kv_head, float* scratch);
+               int64_t kv_head);
 
   int64_t (*forward_scratch)(int64_t d);
   void (*forward)(const AttentionForward& op, const AttentionView& view, int64_t query_tile, int64_t kv_head,

@@ -21,8 +21,8 @@ struct AttentionPlan {
   /// Key tiles of the largest group.
   int64_t largest_group() const;
 
-  /// Whether one task per group and head keeps `threads` threads busy enough to beat the two passes, which have many small
-  /// tasks but compute the scores twice: seven products of tiles instead of five.
+  /// Whether one task per group and head keeps `threads` threads busy enough to beat the two passes, which have many
+  /// small tasks but compute the scores twice: seven products of tiles instead of five.
   bool groups_balance(int64_t heads, int64_t threads) const;
 };
 

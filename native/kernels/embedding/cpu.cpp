@@ -1,5 +1,5 @@
-// Embedding on the CPU. Backward, a task owns the tokens of one remainder and a range of columns: no two tasks write the
-// same element, and each element's terms are added in the order of rows.
+// Embedding on the CPU. Backward, a task owns the tokens of one remainder and a range of columns: no two tasks write
+// the same element, and each element's terms are added in the order of rows.
 #include <algorithm>
 #include <cstring>
 

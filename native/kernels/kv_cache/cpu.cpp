@@ -14,11 +14,12 @@ void write_row(const KvCacheWrite& op, int64_t n, int64_t slot) {
   const int64_t page = slot / page_size, offset = slot % page_size;
   const Element* keys = op.qkv.as<Element>() + (n * op.qkv.dim(1) + op.num_heads) * d;
   const Element* values = keys + heads * d;
+  const size_t row_bytes = static_cast<size_t>(d) * sizeof(Element);
   for (int64_t h = 0; h < heads; ++h) {
     const int64_t head_page = (page * heads + h) * page_size * d;
     Element* to = op.k_cache.as<Element>() + head_page + offset;
     for (int64_t i = 0; i < d; ++i) to[i * page_size] = keys[h * d + i];
-    std::memcpy(op.v_cache.as<Element>() + head_page + offset * d, values + h * d, static_cast<size_t>(d) * sizeof(Element));
+    std::memcpy(op.v_cache.as<Element>() + head_page + offset * d, values + h * d, row_bytes);
   }
 }
 

@@ -1,6 +1,6 @@
-// Attention of single query rows over the paged cache: block after block of pages, with the softmax corrected on the way
-// (online softmax, Dao 2023). Up to four query heads share each load of a key or value; where there are fewer, the four
-// accumulators split the sum instead, because one alone would wait for its own additions.
+// Attention of single query rows over the paged cache: block after block of pages, with the softmax corrected on the
+// way (online softmax, Dao 2023). Up to four query heads share each load of a key or value; where there are fewer, the
+// four accumulators split the sum instead, because one alone would wait for its own additions.
 #pragma once
 
 #include "cpu/view.h"
@@ -110,7 +110,9 @@ SELFREFINE_INLINE void weigh_block(const Decode& a, int64_t head, int64_t begin,
   float* scores = a.scores + head * a.score_stride();
   for (int64_t j = 0; j < begin; ++j) scores[j] = -__builtin_inff();
   Vec top = none;
-  for_lanes(end, [&](int64_t j, int lanes) { top = max(select(first_n(lanes), load_n(scores + j, lanes), none), top); });
+  for_lanes(end, [&](int64_t j, int lanes) {
+    top = max(select(first_n(lanes), load_n(scores + j, lanes), none), top);
+  });
   const float before = a.highest[head], block_top = reduce_max(top), now = before > block_top ? before : block_top;
   Vec total = zero();
   for_lanes(end, [&](int64_t j, int lanes) {
@@ -179,7 +181,9 @@ void decode_head(const AttentionDecode& op, int64_t b, int64_t kv_head, float* s
   T* out = data<T>(op.out) + (b * op.num_heads + first_head) * a.d;
   for (int64_t h = 0; h < a.heads; ++h) {
     const Vec share = broadcast(1.0f / a.totals[h]);
-    for_lanes(a.d, [&](int64_t i, int lanes) { store_n(out + h * a.d + i, load_n(a.sums + h * a.padded + i, lanes) * share, lanes); });
+    for_lanes(a.d, [&](int64_t i, int lanes) {
+      store_n(out + h * a.d + i, load_n(a.sums + h * a.padded + i, lanes) * share, lanes);
+    });
   }
 }
 

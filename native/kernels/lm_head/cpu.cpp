@@ -1,5 +1,5 @@
-// The loss head on the CPU. A chunk's logits are one product; they become exponentials, then the gradient of the logits,
-// in place, and feed the two products of the backward pass. A bfloat16 gradient takes the first half of its row.
+// The loss head on the CPU. A chunk's logits are one product; they become exponentials, then the gradient of the
+// logits, in place, and feed the two products of the backward pass. A bfloat16 gradient takes the first half of its row.
 #include <algorithm>
 #include <cmath>
 
@@ -15,8 +15,8 @@ constexpr int64_t kForwardRows = 256;  // rows of a chunk where the caller has n
 }  // namespace
 
 /// logps of rows [begin, end). If sums is given, leaves exp(logit - highest) in logits_ and their sums there.
-void CpuBackend::head_logps(const Tensor& x, const Tensor& weight, const Tensor& targets, const Tensor& logps, int64_t begin,
-                            int64_t end, float* sums) {
+void CpuBackend::head_logps(const Tensor& x, const Tensor& weight, const Tensor& targets, const Tensor& logps,
+                            int64_t begin, int64_t end, float* sums) {
   const int64_t v = weight.dim(0);
   logits_.reserve((end - begin) * v * static_cast<int64_t>(sizeof(float)), "logits of a chunk of the loss head");
   float* logits = logits_.as<float>();

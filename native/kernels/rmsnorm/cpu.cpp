@@ -4,7 +4,9 @@
 namespace selfrefine {
 
 void CpuBackend::compute(const RmsNormForward& op) {
-  parallel_rows(op.x.dim(0), op.x.dim(1), [&](int64_t begin, int64_t end, int) { isa_.rmsnorm.forward(op, begin, end); });
+  parallel_rows(op.x.dim(0), op.x.dim(1), [&](int64_t begin, int64_t end, int) {
+    isa_.rmsnorm.forward(op, begin, end);
+  });
 }
 
 void CpuBackend::compute(const RmsNormBackward& op) {

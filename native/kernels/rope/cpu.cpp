@@ -3,8 +3,8 @@
 
 namespace selfrefine {
 
-void CpuBackend::rotate(const Tensor& qkv, const Tensor& positions, const Tensor& inv_freq, int64_t heads, bool interleaved,
-                        float sign) {
+void CpuBackend::rotate(const Tensor& qkv, const Tensor& positions, const Tensor& inv_freq, int64_t heads,
+                        bool interleaved, float sign) {
   angles_.prepare(positions, inv_freq);
   const int32_t* position = positions.as<int32_t>();
   parallel_rows(qkv.dim(0), heads * qkv.dim(2), [&](int64_t begin, int64_t end, int) {

@@ -27,8 +27,12 @@ void CpuBackend::compute(const ScatterRows& op) {
     const int32_t* row = std::lower_bound(first, last, begin);
     for (int64_t n = begin; n < end; ++n) {
       char* out = op.out.as<char>() + n * bytes;
-      if (row != last && *row == n) std::memcpy(out, op.x.as<char>() + (row++ - first) * bytes, static_cast<size_t>(bytes));
-      else std::memset(out, 0, static_cast<size_t>(bytes));
+      if (row == last || *row != n) {
+        std::memset(out, 0, static_cast<size_t>(bytes));
+      } else {
+        std::memcpy(out, op.x.as<char>() + (row - first) * bytes, static_cast<size_t>(bytes));
+        ++row;
+      }
     }
   });
 }

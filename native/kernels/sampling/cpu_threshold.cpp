@@ -26,7 +26,7 @@ struct Digit {
 
 constexpr Digit kDigits[] = {{21, 2048}, {10, 2048}, {0, 1024}};
 
-/// The bin, from the top, in which the sum of weights reaches `wanted`, else the lowest; adds the bins above to `above`.
+/// The bin, from the top, in which the sum of weights reaches `wanted`, else the lowest; `above` takes the bins above.
 template <typename Weight>
 uint32_t find_bin(const SamplingRow& row, const std::vector<int32_t>& tokens, Digit digit, double wanted, double& above,
                   const Weight& weight) {

@@ -4,7 +4,8 @@
 namespace selfrefine {
 
 void CpuBackend::compute(const SwigluForward& op) {
-  parallel_rows(op.out.dim(0), op.out.dim(1), [&](int64_t begin, int64_t end, int) { isa_.swiglu.forward(op, begin, end); });
+  parallel_rows(op.out.dim(0), op.out.dim(1),
+                [&](int64_t begin, int64_t end, int) { isa_.swiglu.forward(op, begin, end); });
 }
 
 void CpuBackend::compute(const SwigluBackward& op) {
