@@ -188,24 +188,31 @@ export class Tokenizer {
   }
 
   /**
-   * Writes the tokenizer's files into an existing or new directory: byte for byte the ones it was loaded from.
+   * Writes the tokenizer's files into an existing or new directory: byte for byte the ones it was loaded from, or from
+   * memory where there were none or they are gone.
    * @throws ERR_IO
    */
   async save(directory: string): Promise<void> {
     try {
       await mkdir(directory, { recursive: true });
-      if (this.directory !== null) return await this.copyFiles(this.directory, directory);
+      const from = this.directory;
+      if (from !== null && (await fileExists(join(from, "tokenizer.json")))) await this.copyFiles(from, directory);
+      else await this.writeFiles(directory);
     } catch (error) {
       throw ioError(error, "write", directory);
     }
-    const pretty = (value: JsonObject) => `${JSON.stringify(value, null, 2)}\n`;
-    await writeFileAtomic(join(directory, "tokenizer.json"), pretty(this.source.tokenizer));
-    await writeFileAtomic(join(directory, "tokenizer_config.json"), pretty(this.source.tokenizerConfig));
   }
 
   private async copyFiles(from: string, to: string): Promise<void> {
     for (const name of TOKENIZER_FILES) {
       if (await fileExists(join(from, name))) await copyFile(join(from, name), join(to, name));
     }
+  }
+
+  private async writeFiles(to: string): Promise<void> {
+    const pretty = (value: JsonObject) => `${JSON.stringify(value, null, 2)}\n`;
+    await writeFileAtomic(join(to, "tokenizer.json"), pretty(this.source.tokenizer));
+    await writeFileAtomic(join(to, "tokenizer_config.json"), pretty(this.source.tokenizerConfig));
+    if (this.chatTemplate !== null) await writeFileAtomic(join(to, "chat_template.jinja"), this.chatTemplate);
   }
 }

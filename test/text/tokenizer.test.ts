@@ -70,6 +70,10 @@ describe("directories", () => {
     for (const name of ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]) {
       expect(readFileSync(join(directory, "b", name)).equals(readFileSync(join(source, name)))).toBe(true);
     }
+    rmSync(source, { recursive: true });
+    await loaded.save(join(directory, "c"));
+    const again = await Tokenizer.load(join(directory, "c"));
+    expect([again.fingerprint, again.chatTemplate]).toEqual([loaded.fingerprint, loaded.chatTemplate]);
     expect(loaded.fingerprint).toBe(Tokenizer.fromJson(trained.tokenizer, trained.tokenizerConfig).fingerprint);
     const other = trainBpe(["other words"], { vocabSize: 270 });
     expect(loaded.fingerprint).not.toBe(Tokenizer.fromJson(other.tokenizer, other.tokenizerConfig).fingerprint);
