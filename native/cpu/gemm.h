@@ -12,6 +12,10 @@
 
 namespace selfrefine {
 
+namespace gemm {
+struct Tile;
+}
+
 /// A row-major operand that is read: element (i, j) at data[i * ld + j].
 struct ConstMatrix {
   const void* data = nullptr;
@@ -65,19 +69,22 @@ class Gemm {
   /// Packs b, (k, n) or (n, k) if trans_b, into `packed`, whose memory is kept if it is large enough.
   void pack_b(PackedMatrix& packed, ConstMatrix b, bool trans_b, int64_t n, int64_t k, DType dtype);
 
-  int64_t workspace_bytes() const { return a_.bytes() + b_.bytes() + partial_.bytes(); }
+  int64_t workspace_bytes() const { return a_.bytes() + b_.bytes() + sums_.bytes(); }
 
  private:
   struct Plan;
+  struct Part;
 
   Plan make_plan(const GemmArgs& args) const;
-  void block(const GemmArgs& args, const Plan& plan, int64_t row, int64_t column, int64_t step);
-  void multiply_tiles(const GemmArgs& args, const Plan& plan, TileJob whole, int64_t rows, int64_t columns);
-  void pack_all(const PackJob* jobs, int count);
+  void prepare_a(const GemmArgs& args, const Plan& plan, Part& part);
+  void prepare_b(const GemmArgs& args, const Plan& plan, Part& part);
+  void pack_shared(const PackJob& job);
+  void multiply_tiles(const GemmArgs& args, const Plan& plan, Part& part);
+  void multiply_tile(const GemmArgs& args, const Plan& plan, const Part& part, gemm::Tile tile, int thread);
 
   const GemmKernels& kernels_;
   ThreadPool& pool_;
-  HugeBuffer a_, b_, partial_;
+  HugeBuffer a_, b_, sums_;
 };
 
 }  // namespace selfrefine

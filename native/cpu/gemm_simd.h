@@ -18,6 +18,7 @@ SELFREFINE_ISA_BEGIN
 namespace gemm {
 
 constexpr int kColumns = kTileVectors * kWidth;
+constexpr int kLineUnits = 16;  // of a cache line
 
 struct Float {
   static SELFREFINE_INLINE Vec broadcast_unit(const uint32_t* p) {
@@ -35,24 +36,33 @@ struct Pair : Float {
 };
 #endif
 
-/// sums[Rows][kColumns] = the product of `steps` steps of one panel of A, Rows wide, and one of B.
-template <typename Unit, int Rows>
+// How far ahead of its use a line of B or A is asked for: an L3 latency's worth of steps.
+constexpr int kPrefetchSteps = 12;
+
+/// sums[Rows][kColumns] = the product of `steps` steps of one panel of A, Rows wide, by runs or by steps, and one of B.
+template <typename Unit, int Rows, bool ByRuns>
 void register_tile(int64_t steps, const uint32_t* __restrict a, const uint32_t* __restrict b, float* __restrict sums) {
+  constexpr int kRun = ByRuns ? kWidth : 1;
+  constexpr int kRunUnits = ByRuns ? Rows * kWidth : line_units(Rows);
   Vec c[Rows][kTileVectors];
   SELFREFINE_UNROLL
   for (int i = 0; i < Rows; ++i) {
     SELFREFINE_UNROLL
     for (int j = 0; j < kTileVectors; ++j) c[i][j] = zero();
   }
-  for (int64_t step = 0; step < steps; ++step, a += Rows, b += kColumns) {
-    Vec line[kTileVectors];
-    SELFREFINE_UNROLL
-    for (int j = 0; j < kTileVectors; ++j) line[j] = load_unit(b + j * kWidth);
-    SELFREFINE_UNROLL
-    for (int i = 0; i < Rows; ++i) {
-      const Vec x = Unit::broadcast_unit(a + i);
+  for (int64_t left = steps; left > 0; left -= kRun, a += kRunUnits) {
+    const int64_t run = min_of<int64_t>(kRun, left);
+    for (int64_t step = 0; step < run; ++step, b += kColumns) {
+      for (int j = 0; j < kColumns; j += kLineUnits) __builtin_prefetch(b + kPrefetchSteps * kColumns + j);
+      Vec line[kTileVectors];
       SELFREFINE_UNROLL
-      for (int j = 0; j < kTileVectors; ++j) c[i][j] = Unit::multiply_add(x, line[j], c[i][j]);
+      for (int j = 0; j < kTileVectors; ++j) line[j] = load_units(b + j * kWidth);
+      SELFREFINE_UNROLL
+      for (int i = 0; i < Rows; ++i) {
+        const Vec x = Unit::broadcast_unit(a + i * kRun + step);
+        SELFREFINE_UNROLL
+        for (int j = 0; j < kTileVectors; ++j) c[i][j] = Unit::multiply_add(x, line[j], c[i][j]);
+      }
     }
   }
   SELFREFINE_UNROLL
@@ -65,7 +75,7 @@ void register_tile(int64_t steps, const uint32_t* __restrict a, const uint32_t* 
 using RegisterTile = void (*)(int64_t, const uint32_t*, const uint32_t*, float*);
 
 /// register_tile for 1 to kTileRows rows; entry 0 is never asked for.
-template <typename Unit>
+template <typename Unit, bool ByRuns>
 struct RegisterTiles {
   RegisterTile of[kTileRows + 1] = {};
 
@@ -74,21 +84,31 @@ struct RegisterTiles {
  private:
   template <int Rows>
   constexpr void fill() {
-    of[Rows] = &register_tile<Unit, Rows>;
+    of[Rows] = &register_tile<Unit, Rows, ByRuns>;
     if constexpr (Rows < kTileRows) fill<Rows + 1>();
   }
 };
 
-constexpr RegisterTiles<Float> kFloatTiles;
+template <typename Unit>
+struct UnitTiles {
+  RegisterTiles<Unit, false> by_steps;
+  RegisterTiles<Unit, true> by_runs;
+};
+
+constexpr UnitTiles<Float> kFloatTiles;
 #ifdef SELFREFINE_DOT_PAIRS
-constexpr RegisterTiles<Pair> kPairTiles;
+constexpr UnitTiles<Pair> kPairTiles;
+constexpr bool kPairs = true;
+#else
+constexpr bool kPairs = false;
 #endif
 
-SELFREFINE_INLINE RegisterTile tile_for([[maybe_unused]] bool pairs, int64_t rows) {
+const RegisterTile* tiles_for(const TileJob& job) {
+  const bool runs = job.a_layout == PackLayout::runs;
 #ifdef SELFREFINE_DOT_PAIRS
-  if (pairs) return kPairTiles.of[rows];
+  if (job.pairs) return runs ? kPairTiles.by_runs.of : kPairTiles.by_steps.of;
 #endif
-  return kFloatTiles.of[rows];
+  return runs ? kFloatTiles.by_runs.of : kFloatTiles.by_steps.of;
 }
 
 /// c (+ bias) (+ add) of one row, n columns.
@@ -103,7 +123,8 @@ SELFREFINE_INLINE void finish_row(const float* sums, const T* bias, const T* add
 }
 
 template <typename T>
-void finish(const TileJob& job, const float* sums, int64_t i0, int64_t rows, int64_t j0, int64_t columns) {
+void finish(const TileJob& job, const float* sums, int64_t i0, int64_t rows, int64_t j0) {
+  const int64_t columns = min_of<int64_t>(kColumns, job.columns - j0);
   const T* bias = job.bias == nullptr ? nullptr : static_cast<const T*>(job.bias) + j0;
   for (int64_t i = 0; i < rows; ++i) {
     const T* add = job.add == nullptr ? nullptr : static_cast<const T*>(job.add) + (i0 + i) * job.ld_add + j0;
@@ -125,37 +146,41 @@ SELFREFINE_INLINE void keep_partial(const float* sums, float* partial, int64_t l
   }
 }
 
-void multiply(const TileJob& job) {
-  alignas(64) float sums[kTileRows * kColumns];
-  int64_t begin = 0;
-  do {  // once even for no steps at all: the sum is 0 then
-    const int64_t steps = min_of(job.block, job.steps - begin);
-    const bool first = job.first && begin == 0;
-    const bool last = job.last && begin + steps == job.steps;
-    for (int64_t i = 0; i < job.rows; i += kTileRows) {
-      const int64_t rows = min_of<int64_t>(kTileRows, job.rows - i);
-      const RegisterTile tile = tile_for(job.pairs, rows);
-      const uint32_t* a = job.a + i / kTileRows * job.a_panel_stride + begin * rows;
-      for (int64_t j = 0; j < job.columns; j += kColumns) {
-        tile(steps, a, job.b + j / kColumns * job.b_panel_stride + begin * kColumns, sums);
-        const int64_t at = i * job.partial_ld + j;
-        if (!first) add_partial(sums, job.partial + at, job.partial_ld, rows);
-        if (!last) keep_partial(sums, job.partial + at, job.partial_ld, rows);
-        else if (job.c_dtype == DType::f32) finish<float>(job, sums, i, rows, j, min_of<int64_t>(kColumns, job.columns - j));
-        else finish<bf16>(job, sums, i, rows, j, min_of<int64_t>(kColumns, job.columns - j));
-      }
-    }
-    begin += job.block;
-  } while (begin < job.steps);
+/// Units of a panel of A per step.
+SELFREFINE_INLINE int64_t step_units(PackLayout layout, int64_t rows) {
+  return layout == PackLayout::runs ? rows : line_units(rows);
 }
 
-#ifdef SELFREFINE_DOT_PAIRS
-constexpr bool kPairs = true;
-#else
-constexpr bool kPairs = false;
-#endif
+/// Asks for the lines of C that the tile will write, to be there when its sums are ready.
+SELFREFINE_INLINE void prefetch_c(const TileJob& job, int64_t i0, int64_t rows, int64_t j0) {
+  const int64_t size = job.c_dtype == DType::f32 ? 4 : 2;
+  const char* c = static_cast<const char*>(job.c) + (i0 * job.ldc + j0) * size;
+  for (int64_t i = 0; i < rows; ++i, c += job.ldc * size) {
+    for (int64_t byte = 0; byte < kColumns * size; byte += 64) __builtin_prefetch(c + byte, 1);
+  }
+}
 
-constexpr GemmKernels table = {kTileRows, kColumns, kPairs, &pack, &multiply};
+void multiply(const TileJob& job) {
+  alignas(64) float sums[kTileRows * kColumns];
+  const RegisterTile* tiles = tiles_for(job);
+  // A panel of B is the larger one and comes from farther away: it is used for all rows before the next.
+  for (int64_t j = 0; j < job.columns; j += kColumns) {
+    const uint32_t* b = job.b + j / kColumns * job.b_panel_stride;
+    for (int64_t i = 0; i < job.rows; i += kTileRows) {
+      const int64_t rows = min_of<int64_t>(kTileRows, job.rows - i);
+      const uint32_t* a = job.a + i / kTileRows * job.a_panel_stride + job.a_begin * step_units(job.a_layout, rows);
+      if (job.last) prefetch_c(job, i, rows, j);
+      tiles[rows](job.steps, a, b, sums);
+      const int64_t at = i * job.partial_ld + j;
+      if (!job.first) add_partial(sums, job.partial + at, job.partial_ld, rows);
+      if (!job.last) keep_partial(sums, job.partial + at, job.partial_ld, rows);
+      else if (job.c_dtype == DType::f32) finish<float>(job, sums, i, rows, j);
+      else finish<bf16>(job, sums, i, rows, j);
+    }
+  }
+}
+
+constexpr GemmKernels table = {kTileRows, kColumns, kWidth, kPairs, &pack, &multiply};
 
 }  // namespace gemm
 SELFREFINE_ISA_END
