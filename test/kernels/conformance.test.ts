@@ -5,9 +5,9 @@ import { describe, expect, test } from "@jest/globals";
 import { backends, missingBackends, ops, reference, type BackendUnderTest } from "./support/backends";
 import { makerOf, type OpCase } from "./support/case";
 import { reals, type Real } from "./support/dtype";
-import { execute, sameBits, type Outcome } from "./support/execute";
+import { execute, sameBits, type ExecuteOptions, type Outcome } from "./support/execute";
 import { tensor, type Fields } from "./support/fields";
-import { bfloat16Limit, float32Limit, largestError } from "./support/tolerance";
+import { errorLimit, float64Limit, largestError } from "./support/tolerance";
 import { opCases } from "./cases";
 
 const byOp = new Map(ops.names.map((op) => [op, opCases.filter((opCase) => opCase.op === op)]));
@@ -17,6 +17,7 @@ interface Prepared {
   opCase: OpCase;
   dtype: Real;
   fields: Fields;
+  options: ExecuteOptions;
   /** The same values (T holds them exactly) with every result in float32. */
   truth: Outcome;
   inSameType: Outcome;
@@ -27,20 +28,24 @@ let prepared: Prepared | undefined;
 /** The last case is kept: all backends ask for it one after the other. */
 function prepare(opCase: OpCase, dtype: Real): Prepared {
   if (prepared?.opCase === opCase && prepared.dtype === dtype) return prepared;
-  const fields = opCase.make(makerOf(opCase.op, opCase.name, dtype));
-  const truth = execute(reference, opCase.op, fields, { dtype: "float32" });
-  const inSameType = dtype === "float32" ? truth : execute(reference, opCase.op, fields, { dtype });
-  return (prepared = { opCase, dtype, fields, truth, inSameType });
+  const maker = makerOf(opCase.op, opCase.name, dtype);
+  const fields = opCase.make(maker);
+  const setup = opCase.setup?.(maker, fields) ?? [];
+  const optionsFor = (type: Real): ExecuteOptions => ({ dtype: type, alias: opCase.sharing?.(type) ?? {}, setup });
+  const truth = execute(reference, opCase.op, fields, optionsFor("float32"));
+  const inSameType = execute(reference, opCase.op, fields, optionsFor(dtype));
+  return (prepared = { opCase, dtype, fields, options: optionsFor(dtype), truth, inSameType });
 }
 
 /** Names and sizes of the results that are further from the truth than they may be. */
-function tooFar({ opCase, dtype, fields, truth, inSameType }: Prepared, got: Outcome): string[] {
+function tooFar({ opCase, fields, truth, inSameType }: Prepared, got: Outcome): string[] {
   return Object.entries(truth.results).flatMap(([name, wanted]) => {
     const field = tensor(fields, name);
     if (field.role === "scratch") return [];
-    const limit = field.dtype === "T" && dtype === "bfloat16"
-      ? bfloat16Limit(wanted, inSameType.results[name] as Float64Array, opCase.terms)
-      : float32Limit(wanted, field.dtype === "int32" ? 0 : opCase.terms);
+    const terms = field.dtype === "int32" ? 0 : opCase.terms;
+    const limit = field.dtype === "float64"
+      ? float64Limit(wanted, terms)
+      : errorLimit(wanted, inSameType.results[name] as Float64Array, terms);
     const error = largestError(got.results[name] as Float64Array, wanted);
     return error <= limit ? [] : [`${name}: error ${error} > ${limit}`];
   });
@@ -53,8 +58,9 @@ function differing(got: Outcome, wanted: Outcome): string[] {
 
 function checkCase(backend: BackendUnderTest, opCase: OpCase, dtype: Real): void {
   const wanted = prepare(opCase, dtype);
-  const run = (threads: number, alias?: Record<string, string>): Outcome =>
-    execute(backend.with(threads), opCase.op, wanted.fields, alias ? { dtype, alias } : { dtype });
+  const { fields, options } = wanted;
+  const run = (threads: number, alias = options.alias ?? {}): Outcome =>
+    execute(backend.with(threads), opCase.op, fields, { ...options, alias });
   const first = run(1);
   expect(first.damage).toEqual([]);
   expect(tooFar(wanted, first)).toEqual([]);

@@ -1,4 +1,5 @@
-// The loss head by the formula, a row of logits at a time.
+// The loss head by the formula, a row of logits at a time. The gradient of the logits is stored as T, like that of any
+// activation: with T bfloat16 both products of the backward pass read it rounded.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -40,24 +41,29 @@ void write_logps(const Op& op, int64_t begin, int64_t end) {
   });
 }
 
+template <typename T>
+std::vector<T> dlogits_of_row(const LmHeadLoss& op, int64_t m) {
+  const std::vector<double> logps = log_softmax(op.x.as<T>() + m * op.x.dim(1), op.weight);
+  const size_t target = static_cast<size_t>(op.targets.as<int32_t>()[m]);
+  std::vector<T> dlogits(logps.size());
+  for (size_t i = 0; i < logps.size(); ++i) {
+    dlogits[i] = store<T>(op.dlogps.as<float>()[m] * ((i == target ? 1.0 : 0.0) - std::exp(logps[i])));
+  }
+  return dlogits;
+}
+
 /// Writes dx of one row and adds its part to dweight, which is a double copy of the tensor.
 template <typename T>
 void backward_row(const LmHeadLoss& op, int64_t m, std::vector<double>& dweight) {
   const int64_t v = op.weight.dim(0), c = op.weight.dim(1);
+  const std::vector<T> dlogits = dlogits_of_row<T>(op, m);
   const T* x = op.x.as<T>() + m * c;
-  std::vector<double> dlogits = log_softmax(x, op.weight);
   for (int64_t i = 0; i < v; ++i) {
-    double& value = dlogits[static_cast<size_t>(i)];
-    value = op.dlogps.as<float>()[m] * ((i == op.targets.as<int32_t>()[m] ? 1.0 : 0.0) - std::exp(value));
-  }
-  for (int64_t i = 0; i < v; ++i) {
-    const double value = dlogits[static_cast<size_t>(i)];
+    const double value = load(dlogits[static_cast<size_t>(i)]);
     for (int64_t j = 0; j < c; ++j) dweight[static_cast<size_t>(i * c + j)] += value * load(x[j]);
   }
   for (int64_t j = 0; j < c; ++j) {
-    double sum = 0;
-    for (int64_t i = 0; i < v; ++i) sum += dlogits[static_cast<size_t>(i)] * load(op.weight.as<T>()[i * c + j]);
-    op.dx.as<T>()[m * c + j] = store<T>(sum);
+    op.dx.as<T>()[m * c + j] = store<T>(reference::dot(dlogits.data(), op.weight.as<T>() + j, v, c));
   }
 }
 

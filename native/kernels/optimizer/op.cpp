@@ -21,6 +21,8 @@ void AdamWStep::check() const {
   expect(op, "exp_avg", exp_avg, {n}, DType::f32);
   expect(op, "exp_avg_sq", exp_avg_sq, {n}, DType::f32);
   expect(op, "gradient", gradient, {n}, DType::f32);
+  expect_that(op, parameter.dtype != DType::f32 || parameter.data == master.data,
+              "a float32 parameter must be the memory of master");
   expect_that(op, step >= 1, "step is counted from 1");
 }
 

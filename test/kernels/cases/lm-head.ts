@@ -26,5 +26,6 @@ function head({ m, c, v }: Shape, chunkEnds: number[], differences = false): Gra
 export const gradients: GradientCase[] = [
   head({ m: 1, c: 1, v: 1 }, [1]), head({ m: 1, c: 3, v: 2 }, [1], true), head({ m: 7, c: 5, v: 11 }, [3, 4, 7], true),
   head({ m: 2, c: 2, v: 129 }, [2], true), head({ m: 33, c: 64, v: 1000 }, [33]),
-  head({ m: 65, c: 48, v: 257 }, [16, 64, 65]), head({ m: 129, c: 129, v: 129 }, [128, 129]), head({ m: 5, c: 32, v: 8193 }, [5]), head({ m: 0, c: 4, v: 5 }, []),
+  head({ m: 65, c: 48, v: 257 }, [16, 64, 65]), head({ m: 129, c: 129, v: 129 }, [128, 129]),
+  head({ m: 5, c: 32, v: 8193 }, [5]), head({ m: 0, c: 4, v: 5 }, []),
 ];

@@ -8,6 +8,7 @@ function adamw(n: number, step: number, changes: Record<string, number> = {}): O
   const described = Object.entries(changes).map(([name, value]) => ` ${name}=${value}`).join("");
   return {
     op: "AdamWStep", name: `n=${n} step ${step}${described}`, terms: 1,
+    sharing: (dtype): Record<string, string> => (dtype === "float32" ? { parameter: "master" } : {}),
     make: (m: Maker): Fields => ({
       parameter: m.output([n]), master: inout(m.float([n])), exp_avg: inout(m.float([n], 0.1)),
       exp_avg_sq: inout(m.floats(Array.from({ length: n }, () => 0.01 * m.random.uniform()))),
@@ -19,7 +20,7 @@ function adamw(n: number, step: number, changes: Record<string, number> = {}): O
 
 function sumOfSquares(n: number): OpCase {
   return {
-    op: "SumOfSquares", name: `n=${n}`, terms: 1,
+    op: "SumOfSquares", name: `n=${n}`, terms: Math.max(1, n),
     make: (m) => ({ out: m.output([1], "float64"), x: m.float([n]) }),
   };
 }

@@ -14,8 +14,7 @@ function rope({ n, h, k, d }: Shape, interleaved: boolean, furthest: number, dif
   return {
     forward: "RopeForward", backward: "RopeBackward",
     name: `N=${n} H=${h} K=${k} D=${d} ${interleaved ? "interleaved" : "halves"} to position ${furthest}`,
-    // The angle, up to `furthest` radians, is one float32 product: its rounding moves the sine by as many units.
-    terms: Math.max(1, furthest) ** 2, differences,
+    terms: 1, differences, // far positions too: an angle of thousands of radians must not be rounded to float32
     make: (m) => ({
       qkv: m.inPlace([n, h + 2 * k, d]), positions: m.indices(n, furthest + 1),
       inv_freq: m.floats(Array.from({ length: half }, (_, i) => 10000 ** (-i / half))), ...scalars,

@@ -1,5 +1,5 @@
 // What a table of cases holds. A case makes its fields from a Maker, so that it can be run in either storage type.
-import { execute, filled } from "./execute";
+import { execute, filled, type Step } from "./execute";
 import { asInput, Maker, tensor, type Fields, type TensorValue } from "./fields";
 import { reference } from "./backends";
 import { seedOf } from "./random";
@@ -13,6 +13,10 @@ export interface OpCase {
   make(maker: Maker): Fields;
   /** Outputs that may be the memory of an input: the result must be the same bits. */
   aliases?: Record<string, string>[];
+  /** Fields that must be the memory of another in this storage type. */
+  sharing?(dtype: Real): Record<string, string>;
+  /** Ops that run before, on the same tensors: those that are the same object. */
+  setup?(maker: Maker, fields: Fields): Step[];
 }
 
 /** A forward op, its backward op and how one feeds the other. */
@@ -50,7 +54,8 @@ export function backwardFields(gradient: GradientCase, maker: Maker): Fields {
 /** The forward and backward conformance cases behind a gradient case. */
 export function casesOf(gradient: GradientCase): OpCase[] {
   const { name, terms, make, aliases } = gradient;
-  const backward = { op: gradient.backward, name, terms, make: (maker: Maker): Fields => backwardFields(gradient, maker) };
+  const makeBackward = (maker: Maker): Fields => backwardFields(gradient, maker);
+  const backward = { op: gradient.backward, name, terms, make: makeBackward };
   return [{ op: gradient.forward, name, terms, make }, aliases ? { ...backward, aliases } : backward];
 }
 

@@ -64,6 +64,11 @@ export interface Outcome {
   damage: string[];
 }
 
+export interface Step {
+  op: string;
+  fields: Fields;
+}
+
 export interface ExecuteOptions {
   /** The storage type T is run in. */
   dtype: Real;
@@ -71,36 +76,53 @@ export interface ExecuteOptions {
   alias?: Record<string, string>;
   /** Weights to freeze before the run. */
   freeze?: string[];
+  /** Ops to run before; a tensor that is the same object as one of the op is the same memory. */
+  setup?: Step[];
+}
+
+/** The memory of all tensors of a run, each placed once. */
+class Arena {
+  readonly placed = new Map<TensorValue, Placed>();
+
+  constructor(private readonly dtype: Real) {}
+
+  at(name: string, value: TensorValue): Placed {
+    const known = this.placed.get(value) ?? place(name, value, this.dtype);
+    this.placed.set(value, known);
+    return known;
+  }
+
+  /** The fields as the addon takes them. */
+  native(fields: Fields, alias: Record<string, string>): Record<string, unknown> {
+    const entries = Object.entries(fields).map(([name, field]) => {
+      if (!isTensor(field)) return [name, field];
+      const shared = alias[name] ?? name;
+      const { storage, dtype } = this.at(shared, tensor(fields, shared));
+      return [name, { data: storage, dtype, shape: field.shape } satisfies NativeTensor];
+    });
+    return Object.fromEntries(entries);
+  }
 }
 
 export function execute(backend: NativeBackend, op: string, fields: Fields, options: ExecuteOptions): Outcome {
-  const placed = new Map<string, Placed>();
-  const given: Record<string, unknown> = {};
-  const alias = options.alias ?? {};
-  for (const [name, field] of Object.entries(fields)) {
-    if (isTensor(field) && !(name in alias)) placed.set(name, place(name, field, options.dtype));
-    if (!isTensor(field)) given[name] = field;
-  }
-  const native = (name: string): NativeTensor => {
-    const at = placed.get(alias[name] ?? name);
-    const shape = (fields[name] as TensorValue).shape;
-    if (!at) throw new Error(`${op} has no field ${name}`);
-    return { data: at.storage, dtype: at.dtype, shape };
-  };
-  for (const name of [...placed.keys(), ...Object.keys(alias)]) given[name] = native(name);
-  if (options.freeze) backend.freeze(options.freeze.map(native));
+  const { dtype, alias = {}, freeze = [] } = options;
+  const arena = new Arena(dtype);
+  for (const step of options.setup ?? []) backend.run(step.op, arena.native(step.fields, {}));
+  const given = arena.native(fields, alias);
+  if (freeze.length > 0) backend.freeze(freeze.map((name) => given[name] as NativeTensor));
   try {
     backend.run(op, given);
   } finally {
-    if (options.freeze) backend.thaw();
+    if (freeze.length > 0) backend.thaw();
   }
-  const shared = new Set(Object.values(alias));
-  const all = [...placed.values()];
-  const damage = [...all.flatMap(brokenGuards), ...all.filter(({ name }) => !shared.has(name)).flatMap(changedInput)];
+  const shared = new Set(Object.values(alias).map((name) => fields[name]));
+  const all = [...arena.placed.values()];
+  const damage = [...all.flatMap(brokenGuards), ...all.filter(({ value }) => !shared.has(value)).flatMap(changedInput)];
   const results: Record<string, Float64Array> = {};
   for (const [name, field] of Object.entries(fields)) {
-    const at = placed.get(alias[name] ?? name);
-    if (isTensor(field) && field.role !== "input" && at) results[name] = decode(at.storage, at.dtype);
+    if (!isTensor(field) || field.role === "input") continue;
+    const at = arena.at(name, tensor(fields, alias[name] ?? name));
+    results[name] = decode(at.storage, at.dtype);
   }
   return { results, damage };
 }

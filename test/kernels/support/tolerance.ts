@@ -25,16 +25,21 @@ export function largestError(got: Float64Array, wanted: Float64Array): number {
  * division good to a few units. 2 sqrt(terms): roundings of a running sum are random, and the partial sums they are
  * relative to grow as its square root. `terms` 0 is for ops that only move values: exact.
  */
-export function float32Limit(truth: Float64Array, terms: number): number {
+function float32Limit(truth: Float64Array, terms: number): number {
   return terms === 0 ? 0 : unit * (16 + 2 * sqrt(terms)) * largest(truth);
 }
 
 /**
- * FlashAttention's rule for narrow storage: at most twice the error that the reference itself makes when it stores in
- * that type, beside what float32 arithmetic may add before the rounding.
+ * FlashAttention's rule for narrow storage: at most twice the error that the reference itself makes when it is run in
+ * that type, beside what float32 arithmetic may add before a rounding. Run in float32 the reference is the truth.
  */
-export function bfloat16Limit(truth: Float64Array, inBfloat16: Float64Array, terms: number): number {
-  return 2 * largestError(inBfloat16, truth) + float32Limit(truth, terms);
+export function errorLimit(truth: Float64Array, referenceInSameType: Float64Array, terms: number): number {
+  return 2 * largestError(referenceInSameType, truth) + float32Limit(truth, terms);
+}
+
+/** Sums in double over blocks, in another order: the same counting in units of double precision. */
+export function float64Limit(truth: Float64Array, terms: number): number {
+  return float32Limit(truth, terms) * 2 ** -29;
 }
 
 /**
