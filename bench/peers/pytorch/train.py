@@ -37,6 +37,8 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
         sequences = opts.batch * (2 if opts.mode == "dpo" else 1)
         rows = torch.randint(config["vocab_size"], (sequences, opts.length + 1))
+        if opts.mode == "dpo":  # chosen above, rejected below, each pair under one prompt
+            rows[opts.batch:, :opts.prompt + 1] = rows[:opts.batch, :opts.prompt + 1]
         self.tokens, self.targets = rows[:, :-1], rows[:, 1:].clone()
         # One more token than rows: every row has a target, the first `prompt` of them without weight.
         self.targets[:, :opts.prompt] = -100
