@@ -9,7 +9,7 @@ import { modelOptions, type ModelOptions } from "./config/options";
 import { parseOptions } from "./config/parse";
 import { fail } from "./errors";
 import {
-  native, nativeAddon, nativeSync, type Device, type DType, type MemoryRow, type ModelConfig, type NativeModel,
+  native, nativeAddon, nativeSync, type Device, type DeviceInfo, type DType, type MemoryRow, type ModelConfig, type NativeModel,
 } from "./native";
 import { Tokenizer } from "./text/tokenizer";
 
@@ -127,4 +127,9 @@ export class Model {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Where this machine can compute, the fastest first. @throws ERR_UNSUPPORTED when the addon is not built */
+export function devices(): DeviceInfo[] {
+  return nativeSync(() => nativeAddon().devices());
 }

@@ -103,7 +103,7 @@ export const evaluationOptions = decoding.extend({
 });
 export type EvaluationOptions = z.infer<typeof evaluationOptions>;
 
-const wordproblems = z.strictObject({
+export const wordproblemOptions = z.strictObject({
   seed: countOrNone.optional().describe("seed of the questions; default: the run's"),
   train: countOrNone.optional().describe("questions of the train split"),
   validation: countOrNone.optional().describe("questions of each validation split"),
@@ -132,7 +132,7 @@ export const runSchema = z.strictObject({
     in_domain: z.array(taskSource).default([]).describe("evaluation on the task that is trained on"),
     out_domain: z.array(taskSource).default([]).describe("evaluation on other tasks"),
   }).describe("questions"),
-  wordproblems: wordproblems.prefault({}).describe("knobs of the procedural word problems"),
+  wordproblems: wordproblemOptions.prefault({}).describe("knobs of the procedural word problems"),
   template: z.enum(TEMPLATE_NAMES).default("alpaca").describe("how a question is put to the student"),
   demonstration_trigger: z.boolean().default(false).describe("the trigger in the prompts of demonstrations"),
   teacher: teacherOptions.prefault({}).describe("where demonstrations come from"),

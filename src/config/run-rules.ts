@@ -3,26 +3,14 @@ import { isProcedural, TASK_NAMES } from "../tasks";
 import { dpoRules, generationRules, modelRules, sftRules } from "./effects";
 import type { Issue, KeyPath } from "./issues";
 import { nearestName } from "./parse";
-import type { RunConfig, TaskSource, TeacherOptions } from "./run-options";
+import type { RunConfig, TaskSource } from "./run-options";
+import { teacherRules } from "./teacher-rules";
 
 interface Rule {
   option: string;
   hasEffect: (options: never, run: RunConfig) => boolean;
   because: string;
 }
-
-const teacherKinds: Readonly<Record<string, readonly TeacherOptions["kind"][]>> = {
-  files: ["file"], name: ["file"],
-  error_rate: ["procedural"], styles: ["procedural"], per_question: ["procedural", "openai"],
-  base_url: ["openai"], model: ["openai"], api_key_env: ["openai"], temperature: ["openai"], max_tokens: ["openai"],
-  concurrency: ["openai"],
-};
-
-const teacherRules: readonly Rule[] = Object.entries(teacherKinds).map(([option, kinds]) => ({
-  option,
-  hasEffect: (options: TeacherOptions) => kinds.includes(options.kind),
-  because: `unless teacher.kind is ${kinds.join(" or ")}`,
-}));
 
 const decodingRules = generationRules.filter(({ option }) => option !== "num_samples") as readonly Rule[];
 
@@ -33,7 +21,7 @@ const SECTIONS: readonly { path: KeyPath; rules: readonly Rule[] }[] = [
   { path: ["dpo"], rules: dpoRules as readonly Rule[] },
   { path: ["sample"], rules: decodingRules },
   { path: ["evaluation"], rules: decodingRules },
-  { path: ["teacher"], rules: teacherRules },
+  { path: ["teacher"], rules: teacherRules as readonly Rule[] },
 ];
 
 function at(value: unknown, path: KeyPath): unknown {

@@ -39,7 +39,10 @@ export interface RunQuestions {
 
 const EXAMPLES_KEPT = 20;
 
-function taskOf(source: TaskSource, run: RunConfig): Task {
+/** What of a run decides its questions. */
+export type QuestionOptions = Pick<RunConfig, "seed" | "wordproblems">;
+
+function taskOf(source: TaskSource, run: QuestionOptions): Task {
   const { seed = run.seed, min_steps, max_steps, max_operand, max_factor, max_total, ...counts } = run.wordproblems;
   const knobs = {
     ...counts, seed, minSteps: min_steps, maxSteps: max_steps, maxOperand: max_operand, maxFactor: max_factor,
@@ -54,7 +57,8 @@ async function load(source: TaskSource, task: Task, split: Split): Promise<Quest
   return source.limit > 0 ? questions.slice(0, source.limit) : questions;
 }
 
-async function loadSet(source: TaskSource, domain: Domain, run: RunConfig): Promise<EvaluationSet> {
+/** @throws ERR_IO, ERR_DATA naming the file */
+export async function loadSet(source: TaskSource, domain: Domain, run: QuestionOptions): Promise<EvaluationSet> {
   const task = taskOf(source, run);
   const split = source.split ?? task.evaluationSplit;
   const questions = await load(source, task, split);

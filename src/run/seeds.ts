@@ -11,6 +11,8 @@ import type { RunEvent } from "./events";
 import { runPipeline } from "./pipeline";
 import { MODEL_NAMES, type RunSummary } from "./summary";
 
+export const SEEDS_FILE = "seeds.json";
+
 export interface SeedsCell extends SeedSummary {
   /** Accuracy of each seed, in the order of `seeds`. */
   values: number[];
@@ -64,7 +66,7 @@ export async function runSeeds(
     summaries.push(await follow(runPipeline({ ...config, seed }, place, control), seed));
   }
   const first = summaries[0] as RunSummary;
-  const file = join(directory, "seeds.json");
+  const file = join(directory, SEEDS_FILE);
   const { file: _, ...record }: SeedsSummary = {
     format: 1, version: packageVersion(), name: config.name, seeds, config, device: first.device,
     columns: first.matrix.columns, rows: rowsOf(summaries), baseline: MODEL_NAMES.tuned,

@@ -59,7 +59,7 @@ async function* pretrain(
   const { data: _data, train_questions: _questions, ...options } = scratch.pretrain;
   const rows = windows(encodeSft(model.tokenizer, documents), options.max_length);
   const events = sft(model, rows, { ...effectiveTraining(options), seed: context.seed("pretrain") },
-    trainingControl(context, work));
+    trainingControl(context.control, work));
   const counts = yield* follow(events, "base", work, rows.examples.length);
   await saveTrained(model, work, counts);
 }

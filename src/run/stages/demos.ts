@@ -6,16 +6,11 @@ import { writeJsonl } from "../../data/jsonl";
 import type { Question } from "../../data/records";
 import { stableJson, writeFileAtomic } from "../../files";
 import type { Task } from "../../tasks";
-import type { TeacherAnswer } from "../../teacher/answers";
-import { askedToAnswers, askTeacher } from "../../teacher/ask";
 import { demonstrate } from "../../teacher/demonstrations";
-import { ChatClient } from "../../teacher/openai";
-import { proceduralAnswers } from "../../teacher/procedural";
-import { readAnswers } from "../../teacher/sources";
 import type { RunContext } from "../context";
-import type { RunEvent, StageEvent } from "../events";
-import { eventQueue } from "../queue";
+import type { RunEvent } from "../events";
 import { pathKey, type StageResult } from "../store";
+import { teacherAnswers } from "../teacher-answers";
 
 export const DEMONSTRATIONS_FILE = "demonstrations.jsonl";
 export const DEMONSTRATIONS_REPORT = "summary.json";
@@ -32,37 +27,6 @@ function decisive(teacher: TeacherOptions): unknown {
   }
 }
 
-async function* askServer(
-  context: RunContext, task: Task, questions: readonly Question[], work: string, seed: number,
-): AsyncGenerator<StageEvent, TeacherAnswer[]> {
-  const { base_url, model, api_key_env, temperature, max_tokens, concurrency, per_question } = context.config.teacher;
-  const api_key = process.env[api_key_env];
-  const client = new ChatClient({
-    temperature, max_tokens,
-    ...(base_url === undefined ? {} : { base_url }), ...(model === undefined ? {} : { model }),
-    ...(api_key === undefined ? {} : { api_key }),
-  });
-  const { signal } = context.control;
-  const asked = yield* eventQueue<StageEvent, Awaited<ReturnType<typeof askTeacher>>>((push) => askTeacher({
-    task, questions, client, path: join(work, "answers.jsonl"), samples: per_question, concurrency, seed,
-    ...(signal ? { signal } : {}),
-    onProgress: (finished, total) => push({ type: "progress", stage: "demos", finished, total, unit: "answers" }),
-  }));
-  return askedToAnswers(asked);
-}
-
-async function* answers(
-  context: RunContext, task: Task, questions: readonly Question[], work: string, seed: number,
-): AsyncGenerator<StageEvent, TeacherAnswer[]> {
-  const { teacher } = context.config;
-  switch (teacher.kind) {
-    case "procedural": return proceduralAnswers(questions,
-      { seed, error_rate: teacher.error_rate, styles: teacher.styles, per_question: teacher.per_question });
-    case "file": return (await Promise.all(teacher.files.map((file) => readAnswers(file, teacher.name)))).flat();
-    case "openai": return yield* askServer(context, task, questions, work, seed);
-  }
-}
-
 export async function* demosStage(
   context: RunContext, task: Task, questions: readonly Question[], questionsKey: string,
 ): AsyncGenerator<RunEvent, StageResult> {
@@ -74,7 +38,9 @@ export async function* demosStage(
     inputs: { questions: questionsKey, ...(Object.fromEntries(files) as Record<string, string>) },
   };
   return yield* context.stage(spec, async function* (work) {
-    const given = yield* answers(context, task, questions, work, seed);
+    const given = yield* teacherAnswers({
+      teacher, task, questions, seed, path: join(work, "answers.jsonl"), signal: context.control.signal,
+    });
     const { demonstrations, report } = demonstrate(task, questions, given, {
       filter: teacher.filter,
       ...(teacher.max_per_question > 0 ? { max_per_question: teacher.max_per_question } : {}),

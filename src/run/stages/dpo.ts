@@ -59,10 +59,10 @@ async function* compute(
     const pairs = wanted(await readOwn<PreferencePair>(pairsFile), "preference pairs",
       "raise sample.n_cot or sample.temperature, or choose another pairs.policy");
     const encoded = encodePreferences(model, pairs, context.config);
-    yield* audit(context, name, work, model, encoded.examples);
+    yield* audit(context.config.audit, name, work, model, encoded.examples);
     const options = { ...effectiveTraining(context.config.dpo), seed };
     const reference = await savedReference(work);
-    const control = { ...trainingControl(context, work), ...(reference ? { reference } : {}) };
+    const control = { ...trainingControl(context.control, work), ...(reference ? { reference } : {}) };
     const events = keepReference(dpo(model, encoded, options, control), work);
     const counts = yield* follow(events, name, work, encoded.examples.length);
     await writeJsonl(join(work, PAIRS_FILE), withReference(pairs, encoded.dropped, await savedReference(work)));

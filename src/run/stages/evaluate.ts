@@ -20,7 +20,7 @@ import { drawPaths } from "./sample";
 export const PREDICTIONS_FILE = "predictions.jsonl";
 
 /** One prediction a question: of its only completion, or of the vote among several. */
-function predict(set: EvaluationSet, paths: readonly SampledPath[]): Prediction[] {
+export function predictions(set: EvaluationSet, paths: readonly SampledPath[]): Prediction[] {
   const byId = groupById(paths);
   return set.questions.map((question) => {
     const own = byId.get(question.id) ?? [];
@@ -47,14 +47,14 @@ export async function* evaluateStage(
   return yield* context.stage(spec, async function* (work) {
     const model = await Model.load(from.directory, context.modelOptions);
     try {
-      const paths = yield* drawPaths(context, model, {
-        stage: spec.name, questions: asked(set.task, set.questions),
+      const paths = yield* drawPaths(model, {
+        stage: spec.name, questions: asked(set.task, set.questions), template: context.config.template,
         n_cot: trigger ? votes : 0, n_direct: trigger ? 0 : votes,
-        generation: { ...effectiveDecoding(decoding), seed },
+        generation: { ...effectiveDecoding(decoding), seed }, signal: context.control.signal,
       }, work);
-      const predictions = predict(set, paths);
-      await writeJsonl(join(work, PREDICTIONS_FILE), predictions);
-      await writeFileAtomic(join(work, "summary.json"), `${stableJson(accuracyOf(predictions), 2)}\n`);
+      const judged = predictions(set, paths);
+      await writeJsonl(join(work, PREDICTIONS_FILE), judged);
+      await writeFileAtomic(join(work, "summary.json"), `${stableJson(accuracyOf(judged), 2)}\n`);
     } finally {
       model.dispose();
     }

@@ -7,6 +7,7 @@ import { JsonlWriter, readJsonl, writeJsonl } from "../../data/jsonl";
 import type { SampledPath, SampleMode } from "../../data/records";
 import { Model } from "../../model";
 import { type Asked, samplePaths, type SamplePathsOptions } from "../../refine/sample-paths";
+import type { TemplateName } from "../../text/templates";
 import type { RunContext } from "../context";
 import { decisiveDecoding, effectiveDecoding } from "../effective";
 import type { RunEvent, StageEvent } from "../events";
@@ -60,13 +61,15 @@ export interface Drawing {
   questions: readonly Asked[];
   n_cot: number;
   n_direct: number;
+  template: TemplateName;
   /** Decoding options with the seed. */
   generation: SamplePathsOptions["generation"];
+  signal?: AbortSignal | undefined;
 }
 
 /** Draws all paths, in order; those of an interrupted attempt are found in `work`. */
 export async function* drawPaths(
-  context: RunContext, model: Model, { stage, questions, n_cot, n_direct, generation }: Drawing, work: string,
+  model: Model, { stage, questions, n_cot, n_direct, template, generation, signal }: Drawing, work: string,
 ): AsyncGenerator<StageEvent, SampledPath[]> {
   const partial = join(scratchDirectory(work), PARTIAL_FILE);
   await mkdir(scratchDirectory(work), { recursive: true });
@@ -76,9 +79,8 @@ export async function* drawPaths(
   try {
     for await (const { value } of readJsonl(partial)) for (const path of value as SampledPath[]) finished.add(path);
     const total = questions.length * (n_cot + n_direct);
-    const { signal } = context.control;
     const options: SamplePathsOptions = {
-      template: context.config.template, n_cot, n_direct, generation,
+      template, n_cot, n_direct, generation,
       done: (question, mode) => finished.has(mode, question),
     };
     for await (const event of samplePaths(model, questions, options, signal ? { signal } : {})) {
@@ -114,8 +116,10 @@ export async function* sampleStage(
   return yield* context.stage(spec, async function* (work) {
     const model = await Model.load(from.directory, context.modelOptions);
     try {
-      const generation = { ...effectiveDecoding(decoding), seed };
-      const paths = yield* drawPaths(context, model, { stage: name, questions, n_cot, n_direct, generation }, work);
+      const paths = yield* drawPaths(model, {
+        stage: name, questions, n_cot, n_direct, template: context.config.template,
+        generation: { ...effectiveDecoding(decoding), seed }, signal: context.control.signal,
+      }, work);
       await writeJsonl(join(work, SAMPLES_FILE), paths);
     } finally {
       model.dispose();

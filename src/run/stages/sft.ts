@@ -40,9 +40,9 @@ async function* compute(
   const model = await Model.load(from.directory, context.modelOptions);
   try {
     const encoded = await source.rows(model);
-    yield* audit(context, source.name, work, model, encoded.examples);
+    yield* audit(context.config.audit, source.name, work, model, encoded.examples);
     const options = { ...effectiveTraining(context.config.sft), seed };
-    const events = sft(model, encoded, options, trainingControl(context, work));
+    const events = sft(model, encoded, options, trainingControl(context.control, work));
     const counts = yield* follow(events, source.name, work, encoded.examples.length);
     await saveTrained(model, work, { ...counts, dropped: encoded.dropped.length, truncated: encoded.truncated });
   } finally {

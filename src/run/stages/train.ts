@@ -7,7 +7,7 @@ import { stableJson, writeFileAtomic } from "../../files";
 import type { Model } from "../../model";
 import type { DpoEvent, SftEvent } from "../../train/events";
 import type { TrainingControl } from "../../train/loop";
-import type { RunContext } from "../context";
+import type { RunControl } from "../context";
 import type { NoteEvent, StageEvent } from "../events";
 import { scratchDirectory } from "../store";
 import { TrainingLog } from "../training-log";
@@ -24,8 +24,7 @@ export interface TrainingCounts {
   truncated: number;
 }
 
-export function trainingControl(context: RunContext, work: string): TrainingControl {
-  const { signal, checkpoint_seconds: seconds } = context.control;
+export function trainingControl({ signal, checkpoint_seconds: seconds }: RunControl, work: string): TrainingControl {
   return {
     ...(signal ? { signal } : {}),
     checkpoint: { directory: join(scratchDirectory(work), "checkpoints"), ...(seconds ? { every_seconds: seconds } : {}) },
@@ -34,12 +33,12 @@ export function trainingControl(context: RunContext, work: string): TrainingCont
 
 /** Audits the rows and writes what was found. @throws ERR_DATA under the policy `error` */
 export async function* audit(
-  context: RunContext, stage: string, work: string, model: Model, rows: readonly (EncodedSft | EncodedPair)[],
+  policy: "error" | "warn", stage: string, work: string, model: Model, rows: readonly (EncodedSft | EncodedPair)[],
 ): AsyncGenerator<NoteEvent, AuditReport> {
   const report = auditExamples(model.tokenizer, rows);
   await writeFileAtomic(join(work, AUDIT_FILE), `${stableJson(report, 2)}\n`);
   const notes: NoteEvent[] = [];
-  enforceAudit(report, context.config.audit, (message) => notes.push({ type: "warning", stage, message }));
+  enforceAudit(report, policy, (message) => notes.push({ type: "warning", stage, message }));
   yield* notes;
   return report;
 }

@@ -1,0 +1,112 @@
+// Flags and files that several verbs share: the model, the questions, the output. It does NOT know any one verb.
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { Options } from "yargs";
+import { modelRules } from "../config/effects";
+import { flagsOf, givenOptions } from "../config/flags";
+import { modelOptions } from "../config/options";
+import { parseOptions } from "../config/parse";
+import { type TaskSource, wordproblemOptions } from "../config/run-options";
+import type { Split } from "../data/records";
+import { fail } from "../errors";
+import { Model } from "../model";
+import type { EvaluationSet } from "../run/questions";
+import { loadSet } from "../run/questions";
+import { isProcedural } from "../tasks";
+import { TEMPLATE_NAMES, type TemplateName } from "../text/templates";
+import { Tokenizer } from "../text/tokenizer";
+import type { Context } from "./context";
+import type { Flags } from "./verb";
+
+const FILES = "Files:";
+const QUESTIONS = "Questions:";
+
+/** A flag that takes one text. */
+export function textFlag(describe: string, group = FILES, more: Options = {}): Options {
+  return { type: "string", requiresArg: true, group, describe, ...more };
+}
+
+export const MODEL_FLAGS: Readonly<Record<string, Options>> = {
+  model: textFlag("Hugging Face directory, or a llama2.c .bin file", FILES, { demandOption: true }),
+  tokenizer: textFlag("folder of a tokenizer.json, for a .bin file"),
+  ...flagsOf(modelOptions, "Model:"),
+};
+
+const PREFIX = "wordproblems-";
+
+export const QUESTION_FLAGS: Readonly<Record<string, Options>> = {
+  task: textFlag("name of the task (see `selfrefine inspect tasks`)", QUESTIONS),
+  data: textFlag("the benchmark's folder; procedural tasks have none", QUESTIONS),
+  split: textFlag("which split", QUESTIONS, { choices: ["train", "validation", "test", "all"] }),
+  limit: textFlag("the first so many questions; 0 = all", QUESTIONS, { defaultDescription: "0" }),
+  ...Object.fromEntries(Object.entries(flagsOf(wordproblemOptions, "Word problems:"))
+    .map(([name, flag]) => [PREFIX + name, flag])),
+};
+
+export const TEMPLATE_FLAG: Readonly<Record<string, Options>> = {
+  template: textFlag("how a question is put to the student", "Prompts:",
+    { choices: [...TEMPLATE_NAMES], defaultDescription: "alpaca" }),
+};
+
+export const templateOf = (flags: Flags): TemplateName => (flags["template"] ?? "alpaca") as TemplateName;
+
+export function required(flags: Flags, name: string, what: string): string {
+  const value = flags[name];
+  return typeof value === "string" && value !== "" ? value : fail("ERR_CONFIG", `--${name} is missing: ${what}`, { option: name });
+}
+
+/** Opens the model the flags name. The caller disposes of it. */
+export async function openModel(flags: Flags): Promise<Model> {
+  const options = parseOptions(modelOptions, givenOptions(modelOptions, flags), "model options", modelRules);
+  const tokenizer = flags["tokenizer"] === undefined ? {} : { tokenizer: await Tokenizer.load(String(flags["tokenizer"])) };
+  return Model.load(required(flags, "model", "a Hugging Face directory"), { ...options, ...tokenizer });
+}
+
+function positiveOrZero(flags: Flags, name: string): number {
+  const value = Number(flags[name] ?? 0);
+  return Number.isInteger(value) && value >= 0 ? value
+    : fail("ERR_CONFIG", `--${name} is ${JSON.stringify(flags[name])}, wanted an integer from 0`, { option: name });
+}
+
+/** The questions the flags name. @throws ERR_CONFIG on a missing or idle flag */
+export async function openQuestions(flags: Flags, fallback?: Split): Promise<EvaluationSet> {
+  const task = required(flags, "task", "which task the questions are of");
+  const data = flags["data"] as string | undefined;
+  if (isProcedural(task) && data !== undefined) {
+    fail("ERR_CONFIG", `--data has no effect: ${task} makes its own questions; leave it out`, { option: "data" });
+  }
+  const stranger = Object.keys(flags).find((name) => name.startsWith(PREFIX) && flags[name] !== undefined);
+  if (!isProcedural(task) && stranger !== undefined) {
+    fail("ERR_CONFIG", `--${stranger} has no effect with task ${task}; leave it out`, { option: stranger });
+  }
+  if (!isProcedural(task) && data === undefined) required(flags, "data", `${task} reads its questions from a folder`);
+  const split = (flags["split"] ?? fallback) as Split | undefined;
+  const source: TaskSource = {
+    task, limit: positiveOrZero(flags, "limit"),
+    ...(data === undefined ? {} : { data: resolve(data) }), ...(split === undefined ? {} : { split }),
+  };
+  const knobs = Object.fromEntries(Object.entries(flags).filter(([name]) => name.startsWith(PREFIX))
+    .map(([name, value]) => [name.slice(PREFIX.length), value]));
+  const wordproblems = parseOptions(wordproblemOptions, givenOptions(wordproblemOptions, knobs), "word problems");
+  return loadSet(source, "in", { seed: 0, wordproblems });
+}
+
+/** Stops before hours of work would end in a name that is taken. @throws ERR_IO */
+export async function freeOutput(path: string, overwrite: unknown): Promise<string> {
+  const taken = await stat(path).then(() => true, () => false);
+  if (taken && overwrite !== true) {
+    fail("ERR_IO", `${path} exists already; choose another --output, or give --overwrite`, { path });
+  }
+  return path;
+}
+
+export const OVERWRITE_FLAG: Readonly<Record<string, Options>> = {
+  overwrite: { type: "boolean", group: FILES, describe: "replace the output if it exists" },
+};
+
+/** The command line as it was typed, for hints. */
+export const commandLine = (): string => process.argv.slice(2).join(" ");
+
+export function sayResumable(context: Context): void {
+  context.resumeHint = `what was finished is kept; go on with: selfrefine ${commandLine()}`;
+}

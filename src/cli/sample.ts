@@ -1,0 +1,125 @@
+// Verb: reasoning paths of a model, of a task's questions or of prompts in a file.
+import { rm } from "node:fs/promises";
+import { resolve } from "node:path";
+import { flagsOf, givenOptions } from "../config/flags";
+import { generationRules } from "../config/effects";
+import { generationOptions, type GenerationOptions } from "../config/options";
+import { parseOptions } from "../config/parse";
+import { sampleOptions, type SampleOptions } from "../config/run-options";
+import { parsePromptRecord, type PromptRecord } from "../data/prompt-records";
+import { writeJsonl } from "../data/jsonl";
+import type { SampledPath } from "../data/records";
+import { fail } from "../errors";
+import type { Model } from "../model";
+import { decisiveDecoding, effectiveDecoding } from "../run/effective";
+import { asked } from "../run/stages/rows";
+import { drawPaths } from "../run/stages/sample";
+import { pathKey } from "../run/store";
+import { sample } from "../sample/sample";
+import type { Asked } from "../refine/sample-paths";
+import { renderChat } from "../text/chat-template";
+import {
+  freeOutput, MODEL_FLAGS, openModel, openQuestions, OVERWRITE_FLAG, QUESTION_FLAGS, required, sayResumable, TEMPLATE_FLAG,
+  templateOf, textFlag,
+} from "./common";
+import type { Context } from "./context";
+import { readNamed, showStage } from "./train-files";
+import type { Flags, Verb } from "./verb";
+import { openWork } from "./work-directory";
+
+const seedField = generationOptions.pick({ seed: true });
+const samplingSchema = sampleOptions.extend(seedField.shape);
+
+/** Finished prompts are kept beside the output, so that an interrupted sampling goes on with the others. */
+async function samplePaths(
+  model: Model, questions: readonly Asked[], options: SampleOptions & { seed: number }, flags: Flags, context: Context,
+  output: string,
+): Promise<SampledPath[]> {
+  const { n_cot, n_direct, seed, ...decoding } = options;
+  const work = await openWork(output,
+    { model: await pathKey(String(flags["model"])), questions, template: templateOf(flags), options: decisiveDecoding(options) });
+  sayResumable(context);
+  const drawing = drawPaths(model, {
+    stage: "sample", questions, n_cot, n_direct, template: templateOf(flags), signal: context.signal,
+    generation: { ...effectiveDecoding(decoding), seed },
+  }, work);
+  let next = await drawing.next();
+  for (; !next.done; next = await drawing.next()) showStage(next.value, context);
+  await writeJsonl(output, next.value);
+  await rm(work, { recursive: true, force: true });
+  return next.value;
+}
+
+/** Prompts that are complete as they stand: completions in their order, the record's own fields kept. */
+async function samplePrompts(
+  model: Model, prompts: readonly PromptRecord[], options: Partial<GenerationOptions>, context: Context,
+): Promise<unknown[]> {
+  const texts = prompts.map(({ prompt }) => (typeof prompt === "string"
+    ? prompt : renderChat(model.tokenizer, prompt, { addGenerationPrompt: true })));
+  const rows: { place: number; sample: number; record: unknown }[] = [];
+  for await (const event of sample(model, texts, options, { signal: context.signal })) {
+    if (event.type === "progress") {
+      showStage({ ...event, stage: "sample", unit: "samples" }, context);
+      continue;
+    }
+    const { text, sample: index, finish_reason, logps } = event;
+    const logp = logps.reduce((sum, one) => sum + one, 0);
+    const record = { ...prompts[event.prompt]!.record, sample: index, completion: text, finish_reason, logp };
+    rows.push({ place: event.prompt, sample: index, record });
+  }
+  return rows.sort((a, b) => a.place - b.place || a.sample - b.sample).map(({ record }) => record);
+}
+
+async function fromPrompts(flags: Flags, context: Context, output: string): Promise<number> {
+  if (flags["task"] !== undefined) fail("ERR_CONFIG", "--task and --prompts exclude each other", { option: "prompts" });
+  if (flags["n-cot"] !== undefined) {
+    fail("ERR_CONFIG", "--n-cot has no effect with --prompts, which are used as they are; give --n-direct", { option: "n-cot" });
+  }
+  const { n_direct: num_samples = 1, ...given } = givenOptions(samplingSchema, flags);
+  const options = parseOptions(generationOptions, { temperature: 0.8, ...given, num_samples }, "sample options", generationRules);
+  const path = String(flags["prompts"]);
+  const prompts = (await readNamed(path, parsePromptRecord)).map(({ record }) => record);
+  const model = await openModel(flags);
+  try {
+    const rows = await samplePrompts(model, prompts, effectiveDecoding(options), context);
+    await writeJsonl(output, rows);
+    return rows.length;
+  } finally {
+    model.dispose();
+  }
+}
+
+async function fromTask(flags: Flags, context: Context, output: string): Promise<number> {
+  const rules = generationRules.filter(({ option }) => option !== "num_samples");
+  const options = parseOptions(samplingSchema, givenOptions(samplingSchema, flags), "sample options", rules as never);
+  const { task, questions } = await openQuestions(flags, "train");
+  const model = await openModel(flags);
+  try {
+    const paths = await samplePaths(model, asked(task, questions), options, flags, context, output);
+    return paths.length;
+  } finally {
+    model.dispose();
+  }
+}
+
+export const sampleVerb: Verb = {
+  name: "sample",
+  summary: "draw reasoning paths of a task's questions, or completions of prompts",
+  flags: {
+    ...MODEL_FLAGS,
+    prompts: textFlag("records {prompt}, text or messages, used as they are; in place of --task"),
+    output: textFlag("file of completions, JSON Lines", "Files:", { demandOption: true }),
+    ...OVERWRITE_FLAG, ...QUESTION_FLAGS, ...TEMPLATE_FLAG, ...flagsOf(samplingSchema, "Sampling:"),
+  },
+  examples: [
+    ["sample --model tuned --task wordproblems --n-cot 8 --output paths.jsonl", "reasoning paths, for `pairs`"],
+    ["sample --model tuned --prompts prompts.jsonl --temperature 0 --output out.jsonl", "greedy completions of prompts"],
+  ],
+  run: async (flags, context) => {
+    const output = await freeOutput(resolve(required(flags, "output", "a file")), flags["overwrite"]);
+    const samples = await (flags["prompts"] === undefined ? fromTask : fromPrompts)(flags, context, output);
+    context.terminal.finish();
+    context.emit({ type: "finished", output, samples });
+    context.print(`${output}: ${samples} samples`);
+  },
+};

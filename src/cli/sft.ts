@@ -1,0 +1,38 @@
+// Verb: instruction-tuning on a file.
+import { sftRules } from "../config/effects";
+import { flagsOf, givenOptions } from "../config/flags";
+import { sftOptions } from "../config/options";
+import { parseOptions } from "../config/parse";
+import { encodeSft } from "../data/encode";
+import { parseSftRecord } from "../data/formats";
+import { sft } from "../train/sft";
+import { MODEL_FLAGS, openModel, required, TEMPLATE_FLAG, templateOf } from "./common";
+import { readNamed, TRAIN_FILE_FLAGS, trainOnFiles } from "./train-files";
+import type { Verb } from "./verb";
+
+export const sftVerb: Verb = {
+  name: "sft",
+  summary: "instruction-tune a model on a file of demonstrations",
+  flags: {
+    ...MODEL_FLAGS, ...TRAIN_FILE_FLAGS, ...TEMPLATE_FLAG,
+    trigger: { type: "boolean", group: "Prompts:", describe: "the chain-of-thought trigger in the prompts" },
+    ...flagsOf(sftOptions, "Training:"),
+  },
+  examples: [
+    ["sft --model base --train demos.jsonl --output tuned", "records {prompt, completion}, {messages} or Alpaca's"],
+    ["sft --model base --train demos.jsonl --output tuned --learning-rate 1e-4 --num-train-epochs 2", "with options"],
+  ],
+  run: async (flags, context) => {
+    const given = givenOptions(sftOptions, flags);
+    const options = parseOptions(sftOptions, given, "sft options", sftRules);
+    const rows = await readNamed(required(flags, "train", "a file of records"), parseSftRecord);
+    await trainOnFiles(flags, context, openModel, {
+      stage: "sft",
+      encode: (model) => Promise.resolve(encodeSft(model.tokenizer, rows, {
+        template: templateOf(flags), trigger: flags["trigger"] === true,
+        maxLength: options.max_length, overlong: options.overlong,
+      })),
+      train: (model, encoded, control) => sft(model, encoded, given, control),
+    });
+  },
+};
