@@ -1,5 +1,5 @@
 // The loss head on the CPU. A chunk's logits are one product; they become exponentials, then the gradient of the
-// logits, in place, and feed the two products of the backward pass. A bfloat16 gradient takes the first half of its row.
+// logits, in place, and feed the two products of the backward pass. A bf16 gradient takes the first half of its row.
 #include <algorithm>
 #include <cmath>
 
