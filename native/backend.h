@@ -26,9 +26,9 @@ class Backend {
   virtual std::string description() const = 0;
 
   /// Zeroed memory, 64-byte aligned or better; ERR_OUT_OF_MEMORY names the arena, the bytes wanted and those free.
-  /// Made for few large arenas that live long, not for temporaries.
-  virtual void* allocate(const char* arena, size_t bytes) = 0;
-  virtual void release(void* memory, size_t bytes) noexcept = 0;
+  /// Made for few large arenas that live long, not for temporaries. It may outlive the backend: a view that JavaScript
+  /// still holds must not keep threads and packing buffers.
+  virtual std::shared_ptr<void> allocate(const char* arena, size_t bytes) = 0;
 
   /// Weights that do not change until thaw(): a backend may keep its own packed form of them for MatmulForward.
   /// freeze() replaces what was frozen before.

@@ -77,4 +77,8 @@ void release_host(void* memory, size_t bytes) noexcept {
   if (memory != nullptr) munmap(memory, rounded(bytes));
 }
 
+std::shared_ptr<void> share_host(const char* arena, size_t bytes) {
+  return {allocate_host(arena, bytes), [bytes](void* memory) { release_host(memory, bytes); }};
+}
+
 }  // namespace selfrefine

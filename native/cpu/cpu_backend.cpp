@@ -14,9 +14,7 @@ std::string CpuBackend::description() const {
   return concat("cpu, ", isa_name(isa_.isa), ", ", pool_.threads(), pool_.threads() == 1 ? " thread" : " threads");
 }
 
-void* CpuBackend::allocate(const char* arena, size_t bytes) { return allocate_host(arena, bytes); }
-
-void CpuBackend::release(void* memory, size_t bytes) noexcept { release_host(memory, bytes); }
+std::shared_ptr<void> CpuBackend::allocate(const char* arena, size_t bytes) { return share_host(arena, bytes); }
 
 void CpuBackend::freeze(std::span<const Tensor> weights) {
   frozen_.clear();

@@ -23,8 +23,7 @@ class CpuBackend final : public Backend {
 
   const char* name() const override { return "cpu"; }
   std::string description() const override;
-  void* allocate(const char* arena, size_t bytes) override;
-  void release(void* memory, size_t bytes) noexcept override;
+  std::shared_ptr<void> allocate(const char* arena, size_t bytes) override;
   void freeze(std::span<const Tensor> weights) override;
   void thaw() override { frozen_.clear(); }
 

@@ -7,8 +7,6 @@ namespace selfrefine {
 
 std::string ReferenceBackend::description() const { return "reference: plain loops, sums in double, one thread"; }
 
-void* ReferenceBackend::allocate(const char* arena, size_t bytes) { return allocate_host(arena, bytes); }
-
-void ReferenceBackend::release(void* memory, size_t bytes) noexcept { release_host(memory, bytes); }
+std::shared_ptr<void> ReferenceBackend::allocate(const char* arena, size_t bytes) { return share_host(arena, bytes); }
 
 }  // namespace selfrefine

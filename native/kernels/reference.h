@@ -10,8 +10,7 @@ class ReferenceBackend final : public Backend {
  public:
   const char* name() const override { return "reference"; }
   std::string description() const override;
-  void* allocate(const char* arena, size_t bytes) override;
-  void release(void* memory, size_t bytes) noexcept override;
+  std::shared_ptr<void> allocate(const char* arena, size_t bytes) override;
   void freeze(std::span<const Tensor>) override {}
   void thaw() override {}
 

@@ -4,11 +4,7 @@
 namespace selfrefine {
 
 Arena::Arena(const std::shared_ptr<Backend>& backend, const std::string& name, int64_t bytes)
-    : name_(name), bytes_(bytes) {
-  const auto size = static_cast<size_t>(bytes);
-  memory_ = std::shared_ptr<void>(backend->allocate(name_.c_str(), size),
-                                  [backend, size](void* memory) { backend->release(memory, size); });
-}
+    : name_(name), bytes_(bytes), memory_(backend->allocate(name_.c_str(), static_cast<size_t>(bytes))) {}
 
 Tensor Layout::take(DType dtype, std::initializer_list<int64_t> shape) {
   int64_t size = size_of(dtype);

@@ -19,7 +19,7 @@ struct MemoryRow {
   int64_t bytes = 0;
 };
 
-/// Zeroed memory of a backend, which it keeps alive. share() lets a view outlive the owner.
+/// Zeroed memory of a backend. share() lets a view outlive the owner.
 class Arena {
  public:
   Arena() = default;
