@@ -1,4 +1,5 @@
-// Flags and files that several verbs share: the model, the questions, the output. It does NOT know any one verb.
+// Flags and files that several verbs share: the model, the questions, the output. It does NOT know any one
+// verb.
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Options } from "yargs";
@@ -39,33 +40,45 @@ export const QUESTION_FLAGS: Readonly<Record<string, Options>> = {
   data: textFlag("the benchmark's folder; procedural tasks have none", QUESTIONS),
   split: textFlag("which split", QUESTIONS, { choices: ["train", "validation", "test", "all"] }),
   limit: textFlag("the first so many questions; 0 = all", QUESTIONS, { defaultDescription: "0" }),
-  ...Object.fromEntries(Object.entries(flagsOf(wordproblemOptions, "Word problems:"))
-    .map(([name, flag]) => [PREFIX + name, flag])),
+  ...Object.fromEntries(
+    Object.entries(flagsOf(wordproblemOptions, "Word problems:")).map(([name, flag]) => [
+      PREFIX + name,
+      flag,
+    ]),
+  ),
 };
 
 export const TEMPLATE_FLAG: Readonly<Record<string, Options>> = {
-  template: textFlag("how a question is put to the student", "Prompts:",
-    { choices: [...TEMPLATE_NAMES], defaultDescription: "alpaca" }),
+  template: textFlag("how a question is put to the student", "Prompts:", {
+    choices: [...TEMPLATE_NAMES],
+    defaultDescription: "alpaca",
+  }),
 };
 
 export const templateOf = (flags: Flags): TemplateName => (flags["template"] ?? "alpaca") as TemplateName;
 
 export function required(flags: Flags, name: string, what: string): string {
   const value = flags[name];
-  return typeof value === "string" && value !== "" ? value : fail("ERR_CONFIG", `--${name} is missing: ${what}`, { option: name });
+  return typeof value === "string" && value !== ""
+    ? value
+    : fail("ERR_CONFIG", `--${name} is missing: ${what}`, { option: name });
 }
 
 /** Opens the model the flags name. The caller disposes of it. */
 export async function openModel(flags: Flags): Promise<Model> {
   const options = parseOptions(modelOptions, givenOptions(modelOptions, flags), "model options", modelRules);
-  const tokenizer = flags["tokenizer"] === undefined ? {} : { tokenizer: await Tokenizer.load(String(flags["tokenizer"])) };
+  const tokenizer =
+    flags["tokenizer"] === undefined ? {} : { tokenizer: await Tokenizer.load(String(flags["tokenizer"])) };
   return Model.load(required(flags, "model", "a Hugging Face directory"), { ...options, ...tokenizer });
 }
 
 function positiveOrZero(flags: Flags, name: string): number {
   const value = Number(flags[name] ?? 0);
-  return Number.isInteger(value) && value >= 0 ? value
-    : fail("ERR_CONFIG", `--${name} is ${JSON.stringify(flags[name])}, wanted an integer from 0`, { option: name });
+  return Number.isInteger(value) && value >= 0
+    ? value
+    : fail("ERR_CONFIG", `--${name} is ${JSON.stringify(flags[name])}, wanted an integer from 0`, {
+        option: name,
+      });
 }
 
 /** The questions the flags name. @throws ERR_CONFIG on a missing or idle flag */
@@ -73,27 +86,42 @@ export async function openQuestions(flags: Flags, fallback?: Split): Promise<Eva
   const task = required(flags, "task", "which task the questions are of");
   const data = flags["data"] as string | undefined;
   if (isProcedural(task) && data !== undefined) {
-    fail("ERR_CONFIG", `--data has no effect: ${task} makes its own questions; leave it out`, { option: "data" });
+    fail("ERR_CONFIG", `--data has no effect: ${task} makes its own questions; leave it out`, {
+      option: "data",
+    });
   }
   const stranger = Object.keys(flags).find((name) => name.startsWith(PREFIX) && flags[name] !== undefined);
   if (!isProcedural(task) && stranger !== undefined) {
     fail("ERR_CONFIG", `--${stranger} has no effect with task ${task}; leave it out`, { option: stranger });
   }
-  if (!isProcedural(task) && data === undefined) required(flags, "data", `${task} reads its questions from a folder`);
+  if (!isProcedural(task) && data === undefined)
+    required(flags, "data", `${task} reads its questions from a folder`);
   const split = (flags["split"] ?? fallback) as Split | undefined;
   const source: TaskSource = {
-    task, limit: positiveOrZero(flags, "limit"),
-    ...(data === undefined ? {} : { data: resolve(data) }), ...(split === undefined ? {} : { split }),
+    task,
+    limit: positiveOrZero(flags, "limit"),
+    ...(data === undefined ? {} : { data: resolve(data) }),
+    ...(split === undefined ? {} : { split }),
   };
-  const knobs = Object.fromEntries(Object.entries(flags).filter(([name]) => name.startsWith(PREFIX))
-    .map(([name, value]) => [name.slice(PREFIX.length), value]));
-  const wordproblems = parseOptions(wordproblemOptions, givenOptions(wordproblemOptions, knobs), "word problems");
+  const knobs = Object.fromEntries(
+    Object.entries(flags)
+      .filter(([name]) => name.startsWith(PREFIX))
+      .map(([name, value]) => [name.slice(PREFIX.length), value]),
+  );
+  const wordproblems = parseOptions(
+    wordproblemOptions,
+    givenOptions(wordproblemOptions, knobs),
+    "word problems",
+  );
   return loadSet(source, "in", { seed: 0, wordproblems });
 }
 
 /** Stops before hours of work would end in a name that is taken. @throws ERR_IO */
 export async function freeOutput(path: string, overwrite: unknown): Promise<string> {
-  const taken = await stat(path).then(() => true, () => false);
+  const taken = await stat(path).then(
+    () => true,
+    () => false,
+  );
   if (taken && overwrite !== true) {
     fail("ERR_IO", `${path} exists already; choose another --output, or give --overwrite`, { path });
   }

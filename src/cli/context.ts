@@ -1,5 +1,5 @@
-// What every verb is given: where to write, whether to be quiet, and when to stop. Results go to stdout, progress to
-// stderr, so that either can be piped. It does NOT know verbs.
+// What every verb is given: where to write, whether to be quiet, and when to stop. Results go to stdout,
+// progress to stderr, so that either can be piped. It does NOT know verbs.
 import { Terminal } from "../report/terminal";
 
 export interface CommonFlags {
@@ -24,7 +24,11 @@ export function makeContext(flags: CommonFlags, signal: AbortSignal): Context {
     ...flags,
     signal,
     terminal: new Terminal(process.stderr, { quiet: flags.quiet }),
-    emit: (event) => { if (flags.json) process.stdout.write(`${JSON.stringify(event)}\n`); },
-    print: (text) => { if (!flags.json) process.stdout.write(`${text}\n`); },
+    emit: (event) => {
+      if (flags.json) process.stdout.write(`${JSON.stringify(event)}\n`);
+    },
+    print: (text) => {
+      if (!flags.json) process.stdout.write(`${text}\n`);
+    },
   };
 }

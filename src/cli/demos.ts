@@ -8,7 +8,15 @@ import { writeJsonl } from "../data/jsonl";
 import { percent } from "../report/format";
 import { demonstrate } from "../teacher/demonstrations";
 import { teacherAnswers } from "../run/teacher-answers";
-import { freeOutput, openQuestions, OVERWRITE_FLAG, QUESTION_FLAGS, required, sayResumable, textFlag } from "./common";
+import {
+  freeOutput,
+  openQuestions,
+  OVERWRITE_FLAG,
+  QUESTION_FLAGS,
+  required,
+  sayResumable,
+  textFlag,
+} from "./common";
 import { showStage } from "./train-files";
 import type { Verb } from "./verb";
 
@@ -17,33 +25,56 @@ export const demosVerb: Verb = {
   summary: "collect, judge and filter a teacher's demonstrations",
   flags: {
     output: textFlag("file of demonstrations, JSON Lines", "Files:", { demandOption: true }),
-    ...OVERWRITE_FLAG, ...QUESTION_FLAGS, ...flagsOf(teacherOptions, "Teacher:"),
+    ...OVERWRITE_FLAG,
+    ...QUESTION_FLAGS,
+    ...flagsOf(teacherOptions, "Teacher:"),
     seed: textFlag("seed of the procedural teacher", "Teacher:", { defaultDescription: "0" }),
   },
   examples: [
-    ["demos --task wordproblems --error-rate 0.2 --filter correct --output demos.jsonl", "the built-in teacher"],
-    ["demos --task svamp --data DIR --kind file --files DIR/train.json.gz --output demos.jsonl", "answers from a file"],
-    ["demos --task gsm8k --data DIR --kind openai --model NAME --base-url URL --output demos.jsonl", "ask a server"],
+    [
+      "demos --task wordproblems --error-rate 0.2 --filter correct --output demos.jsonl",
+      "the built-in teacher",
+    ],
+    [
+      "demos --task svamp --data DIR --kind file --files DIR/train.json.gz --output demos.jsonl",
+      "answers from a file",
+    ],
+    [
+      "demos --task gsm8k --data DIR --kind openai --model NAME --base-url URL --output demos.jsonl",
+      "ask a server",
+    ],
   ],
   run: async (flags, context) => {
     const output = await freeOutput(resolve(required(flags, "output", "a file")), flags["overwrite"]);
-    const teacher = parseOptions(teacherOptions, givenOptions(teacherOptions, flags), "teacher options", teacherRules);
+    const teacher = parseOptions(
+      teacherOptions,
+      givenOptions(teacherOptions, flags),
+      "teacher options",
+      teacherRules,
+    );
     const { task, questions } = await openQuestions(flags, "train");
     if (teacher.kind === "openai") sayResumable(context);
     const asking = teacherAnswers({
-      teacher: { ...teacher, files: teacher.files.map((file) => resolve(file)) }, task, questions,
-      seed: Number(flags["seed"] ?? 0), path: `${output}.answers.jsonl`, signal: context.signal,
+      teacher: { ...teacher, files: teacher.files.map((file) => resolve(file)) },
+      task,
+      questions,
+      seed: Number(flags["seed"] ?? 0),
+      path: `${output}.answers.jsonl`,
+      signal: context.signal,
     });
     let next = await asking.next();
     for (; !next.done; next = await asking.next()) showStage(next.value, context);
     const { demonstrations, report } = demonstrate(task, questions, next.value, {
-      filter: teacher.filter, ...(teacher.max_per_question > 0 ? { max_per_question: teacher.max_per_question } : {}),
+      filter: teacher.filter,
+      ...(teacher.max_per_question > 0 ? { max_per_question: teacher.max_per_question } : {}),
     });
     await writeJsonl(output, demonstrations);
     context.terminal.finish();
     context.emit({ type: "finished", output, ...report });
     const { total } = report;
-    context.print(`${output}: ${total.kept} demonstrations of ${report.covered} of ${report.questions} questions; `
-      + `${total.correct} of ${total.with_gold} answers right (${percent(total.with_gold ? total.correct / total.with_gold : null)})`);
+    context.print(
+      `${output}: ${total.kept} demonstrations of ${report.covered} of ${report.questions} questions; ` +
+        `${total.correct} of ${total.with_gold} answers right (${percent(total.with_gold ? total.correct / total.with_gold : null)})`,
+    );
   },
 };

@@ -15,7 +15,10 @@ export const dpoVerb: Verb = {
   summary: "optimize a model's preferences on a file of pairs",
   flags: { ...MODEL_FLAGS, ...TRAIN_FILE_FLAGS, ...flagsOf(dpoOptions, "Training:") },
   examples: [
-    ["dpo --model tuned --train pairs.jsonl --output refined", "records {prompt, chosen, rejected}, text or messages"],
+    [
+      "dpo --model tuned --train pairs.jsonl --output refined",
+      "records {prompt, chosen, rejected}, text or messages",
+    ],
     ["dpo --model tuned --train pairs.jsonl --output refined --beta 0.3 --rpo-alpha 1", "with an NLL term"],
   ],
   run: async (flags, context) => {
@@ -24,8 +27,10 @@ export const dpoVerb: Verb = {
     const pairs = await readNamed(required(flags, "train", "a file of pairs"), parsePairRecord);
     await trainOnFiles(flags, context, openModel, {
       stage: "dpo",
-      encode: (model) => Promise.resolve(encodePairs(model.tokenizer, pairs,
-        { maxLength: options.max_length, overlong: options.overlong })),
+      encode: (model) =>
+        Promise.resolve(
+          encodePairs(model.tokenizer, pairs, { maxLength: options.max_length, overlong: options.overlong }),
+        ),
       train: (model, encoded, control) => dpo(model, encoded, given, control),
     });
   },

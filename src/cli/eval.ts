@@ -20,8 +20,17 @@ import { asked } from "../run/stages/rows";
 import { drawPaths } from "../run/stages/sample";
 import { pathKey } from "../run/store";
 import {
-  freeOutput, MODEL_FLAGS, openModel, openQuestions, OVERWRITE_FLAG, QUESTION_FLAGS, required, sayResumable, TEMPLATE_FLAG,
-  templateOf, textFlag,
+  freeOutput,
+  MODEL_FLAGS,
+  openModel,
+  openQuestions,
+  OVERWRITE_FLAG,
+  QUESTION_FLAGS,
+  required,
+  sayResumable,
+  TEMPLATE_FLAG,
+  templateOf,
+  textFlag,
 } from "./common";
 import type { Context } from "./context";
 import { showStage } from "./train-files";
@@ -35,18 +44,33 @@ async function examine(flags: Flags, context: Context, output: string): Promise<
   const options = parseOptions(schema, givenOptions(schema, flags), "evaluation options", rules as never);
   const { trigger, votes, seed, ...decoding } = options;
   if (votes > 1 && options.temperature === 0) {
-    fail("ERR_CONFIG", "--votes has no effect with temperature 0: greedy samples are all the same", { option: "votes" });
+    fail("ERR_CONFIG", "--votes has no effect with temperature 0: greedy samples are all the same", {
+      option: "votes",
+    });
   }
   const set = await openQuestions(flags);
-  const work = await openWork(output,
-    { model: await pathKey(String(flags["model"])), questions: set.key, template: templateOf(flags), options: decisiveDecoding(options) });
+  const work = await openWork(output, {
+    model: await pathKey(String(flags["model"])),
+    questions: set.key,
+    template: templateOf(flags),
+    options: decisiveDecoding(options),
+  });
   sayResumable(context);
   const model = await openModel(flags);
   try {
-    const drawing = drawPaths(model, {
-      stage: "eval", questions: asked(set.task, set.questions), template: templateOf(flags), signal: context.signal,
-      n_cot: trigger ? votes : 0, n_direct: trigger ? 0 : votes, generation: { ...effectiveDecoding(decoding), seed },
-    }, work);
+    const drawing = drawPaths(
+      model,
+      {
+        stage: "eval",
+        questions: asked(set.task, set.questions),
+        template: templateOf(flags),
+        signal: context.signal,
+        n_cot: trigger ? votes : 0,
+        n_direct: trigger ? 0 : votes,
+        generation: { ...effectiveDecoding(decoding), seed },
+      },
+      work,
+    );
     let next = await drawing.next();
     for (; !next.done; next = await drawing.next()) showStage(next.value, context);
     const judged = predictions(set, next.value);
@@ -65,23 +89,37 @@ export const evalVerb: Verb = {
     ...MODEL_FLAGS,
     output: textFlag("file of predictions, JSON Lines", "Files:", { demandOption: true }),
     compare: textFlag("predictions of another model on the same questions, for the paired test"),
-    ...OVERWRITE_FLAG, ...QUESTION_FLAGS, ...TEMPLATE_FLAG, ...flagsOf(schema, "Evaluation:"),
+    ...OVERWRITE_FLAG,
+    ...QUESTION_FLAGS,
+    ...TEMPLATE_FLAG,
+    ...flagsOf(schema, "Evaluation:"),
   },
   examples: [
     ["eval --model refined --task wordproblems --output refined.jsonl", "greedy, with the trigger"],
-    ["eval --model refined --task gsm8k --data DIR --output b.jsonl --compare a.jsonl", "and against an earlier model"],
-    ["eval --model refined --task svamp --data DIR --votes 8 --temperature 0.7 --output v.jsonl", "majority of 8 samples"],
+    [
+      "eval --model refined --task gsm8k --data DIR --output b.jsonl --compare a.jsonl",
+      "and against an earlier model",
+    ],
+    [
+      "eval --model refined --task svamp --data DIR --votes 8 --temperature 0.7 --output v.jsonl",
+      "majority of 8 samples",
+    ],
   ],
   run: async (flags, context) => {
     const output = await freeOutput(resolve(required(flags, "output", "a file")), flags["overwrite"]);
-    const earlier = flags["compare"] === undefined ? undefined : (await readRecords(String(flags["compare"]))) as Prediction[];
+    const earlier =
+      flags["compare"] === undefined
+        ? undefined
+        : ((await readRecords(String(flags["compare"]))) as Prediction[]);
     const judged = await examine(flags, context, output);
     const accuracy = accuracyOf(judged);
     const comparison = earlier && compare(earlier, judged);
     context.terminal.finish();
     context.emit({ type: "finished", output, ...accuracy, ...(comparison ? { comparison } : {}) });
-    context.print(`accuracy ${percent(accuracy.accuracy)} (${accuracy.correct} of ${accuracy.n}), 95 % `
-      + `[${percent(accuracy.low)}, ${percent(accuracy.high)}]; no readable answer in ${percent(accuracy.extraction_failure_rate)}`);
+    context.print(
+      `accuracy ${percent(accuracy.accuracy)} (${accuracy.correct} of ${accuracy.n}), 95 % ` +
+        `[${percent(accuracy.low)}, ${percent(accuracy.high)}]; no readable answer in ${percent(accuracy.extraction_failure_rate)}`,
+    );
     if (comparison) context.print(`against ${String(flags["compare"])}: ${effectText(comparison)}`);
     context.print(`predictions: ${output}`);
   },

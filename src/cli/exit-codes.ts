@@ -3,8 +3,9 @@ import { codeOf } from "../errors";
 
 export const EXIT = { ok: 0, failure: 1, usage: 2, data: 3, interrupted: 130 } as const;
 
-export const EXIT_CODE_HELP = `Exit codes: ${EXIT.ok} done, ${EXIT.failure} failure, ${EXIT.usage} wrong usage or `
-  + `configuration, ${EXIT.data} bad data or checkpoint, ${EXIT.interrupted} interrupted`;
+export const EXIT_CODE_HELP =
+  `Exit codes: ${EXIT.ok} done, ${EXIT.failure} failure, ${EXIT.usage} wrong usage or ` +
+  `configuration, ${EXIT.data} bad data or checkpoint, ${EXIT.interrupted} interrupted`;
 
 const BY_ERROR: Readonly<Record<string, number>> = {
   ERR_CONFIG: EXIT.usage,

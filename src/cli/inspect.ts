@@ -1,4 +1,5 @@
-// Verb: what something is: the devices of this machine, the tasks, a checkpoint, a run's directory, a file of records.
+// Verb: what something is: the devices of this machine, the tasks, a checkpoint, a run's directory, a file of
+// records.
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fail } from "../errors";
@@ -18,21 +19,40 @@ interface Finding {
 
 function inspectDevices(): Finding {
   const found = devices();
-  return { data: { devices: found }, text: found.map(({ name, description }) => `${name.padEnd(10)} ${description}`).join("\n") };
+  return {
+    data: { devices: found },
+    text: found.map(({ name, description }) => `${name.padEnd(10)} ${description}`).join("\n"),
+  };
 }
 
 function inspectTasks(): Finding {
   const tasks = TASK_NAMES.map((name) => {
     const { kind, splits, evaluationSplit } = getTask(name);
-    return { name, kind, splits, evaluated: evaluationSplit, data: isProcedural(name) ? "procedural" : "folder" };
+    return {
+      name,
+      kind,
+      splits,
+      evaluated: evaluationSplit,
+      data: isProcedural(name) ? "procedural" : "folder",
+    };
   });
-  const rows = tasks.map(({ name, kind, splits, evaluated, data }) => [name, kind, splits.join(", "), evaluated, data]);
+  const rows = tasks.map(({ name, kind, splits, evaluated, data }) => [
+    name,
+    kind,
+    splits.join(", "),
+    evaluated,
+    data,
+  ]);
   return { data: { tasks }, text: textTable(["task", "kind", "splits", "evaluated on", "data"], rows, "") };
 }
 
 async function inspectPath(path: string, flags: Flags): Promise<Finding> {
   if (!existsSync(path)) {
-    fail("ERR_IO", `${path}: no such file or directory; \`inspect\` takes a path, or one of the words devices and tasks`, { path });
+    fail(
+      "ERR_IO",
+      `${path}: no such file or directory; \`inspect\` takes a path, or one of the words devices and tasks`,
+      { path },
+    );
   }
   if (statSync(path).isFile()) {
     const model = flags["model"];
@@ -46,7 +66,11 @@ export const inspectVerb: Verb = {
   summary: "look at devices, tasks, a checkpoint, a run or a file of records",
   positional: { name: "what", describe: "`devices`, `tasks`, or a path" },
   flags: {
-    model: { ...MODEL_FLAGS["model"], demandOption: false, describe: "for a file: encode and audit its rows with this tokenizer" },
+    model: {
+      ...MODEL_FLAGS["model"],
+      demandOption: false,
+      describe: "for a file: encode and audit its rows with this tokenizer",
+    },
     ...TEMPLATE_FLAG,
   },
   examples: [
@@ -56,8 +80,12 @@ export const inspectVerb: Verb = {
   ],
   run: async (flags, context) => {
     const what = String(flags["what"]);
-    const { data, text } = what === "devices" ? inspectDevices() : what === "tasks" ? inspectTasks()
-      : await inspectPath(what, flags);
+    const { data, text } =
+      what === "devices"
+        ? inspectDevices()
+        : what === "tasks"
+          ? inspectTasks()
+          : await inspectPath(what, flags);
     context.emit(data);
     context.print(text);
   },

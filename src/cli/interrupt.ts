@@ -4,7 +4,10 @@ import { SelfRefineError } from "../errors";
 import { EXIT } from "./exit-codes";
 
 /** @param onFirst called when the first signal comes, to say that work is being saved */
-export function interruptSignal(onFirst: (name: string) => void): { signal: AbortSignal; release: () => void } {
+export function interruptSignal(onFirst: (name: string) => void): {
+  signal: AbortSignal;
+  release: () => void;
+} {
   const controller = new AbortController();
   const handle = (name: string) => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);

@@ -1,4 +1,5 @@
-// The command line: which verbs there are, what a mistyped word meant, and the exit code. It does NOT know what verbs do.
+// The command line: which verbs there are, what a mistyped word meant, and the exit code. It does NOT know
+// what verbs do.
 import yargs, { type Argv } from "yargs";
 import { nearestName } from "../config/parse";
 import { codeOf, SelfRefineError } from "../errors";
@@ -42,9 +43,18 @@ function usageError(message: string, args: readonly string[]): SelfRefineError {
   const where = verb ? `selfrefine ${verb.name} --help` : "selfrefine --help";
   const unknown = /^Unknown arguments?: (.*)$/.exec(message)?.[1]?.split(", ") ?? [];
   const lines = unknown.map((word) => {
-    if (!verb) return `no verb "${word}"${hint(word, VERBS.map((one) => one.name), "")}`;
-    const isFlag = args.some((arg) => arg.replace(/=.*/, "").replace(/^-+(no-)?/, "") === word && arg.startsWith("-"));
-    return isFlag ? `no option --${word}${hint(word, flagsOfVerb(verb.name), "--")}` : `unexpected argument "${word}"`;
+    if (!verb)
+      return `no verb "${word}"${hint(
+        word,
+        VERBS.map((one) => one.name),
+        "",
+      )}`;
+    const isFlag = args.some(
+      (arg) => arg.replace(/=.*/, "").replace(/^-+(no-)?/, "") === word && arg.startsWith("-"),
+    );
+    return isFlag
+      ? `no option --${word}${hint(word, flagsOfVerb(verb.name), "--")}`
+      : `unexpected argument "${word}"`;
   });
   const text = lines.length > 0 ? [...new Set(lines)].join("; ") : message.replace(/\s*\n\s*/g, ": ");
   return new SelfRefineError("ERR_CONFIG", `${text} (see ${where})`);
@@ -63,7 +73,9 @@ function build(args: readonly string[], finished: (code: number) => void): Argv 
     .demandCommand(1, 1, "a verb is wanted", "one verb is wanted")
     .exitProcess(false)
     .epilogue(EXIT_CODE_HELP)
-    .fail((message, error: Error | undefined) => { throw error ?? usageError(message, args); });
+    .fail((message, error: Error | undefined) => {
+      throw error ?? usageError(message, args);
+    });
   for (const verb of VERBS) program.command(toCommand(verb, finished));
   for (const [command, does] of EXAMPLES) program.example(`selfrefine ${command}`, does);
   return program;
@@ -73,7 +85,9 @@ function build(args: readonly string[], finished: (code: number) => void): Argv 
 export async function main(args: readonly string[]): Promise<number> {
   let code: number = EXIT.ok;
   try {
-    await build(args, (result) => { code = result; }).parseAsync();
+    await build(args, (result) => {
+      code = result;
+    }).parseAsync();
     return code;
   } catch (error) {
     const flags = { json: args.includes("--json"), quiet: false, debug: args.includes("--debug") };

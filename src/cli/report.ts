@@ -31,10 +31,15 @@ export const reportVerb: Verb = {
     const path = join(directory, SUMMARY_FILE);
     if (!existsSync(path)) {
       if (existsSync(join(directory, SEEDS_FILE))) return;
-      fail("ERR_IO", `${directory}: no finished run is here (${SUMMARY_FILE} is missing); finish it with selfrefine run`, { path });
+      fail(
+        "ERR_IO",
+        `${directory}: no finished run is here (${SUMMARY_FILE} is missing); finish it with selfrefine run`,
+        { path },
+      );
     }
     const summary = (await readJson(path)) as RunSummary;
-    if (summary.format !== 1) fail("ERR_DATA", `${path}: a summary of format 1 is wanted, got ${String(summary.format)}`, { path });
+    if (summary.format !== 1)
+      fail("ERR_DATA", `${path}: a summary of format 1 is wanted, got ${String(summary.format)}`, { path });
     const output = resolve(String(flags["output"] ?? join(directory, REPORT_FILE)));
     await writeFileAtomic(output, renderReport(summary));
     context.emit({ type: "finished", report: output, matrix: summary.matrix });

@@ -16,16 +16,50 @@ import type { Flags, Verb } from "./verb";
 const GROUP = "Run:";
 
 export const RUN_FLAGS: Readonly<Record<string, Options>> = {
-  output: { type: "string", requiresArg: true, group: GROUP, describe: "directory of the run; default: runs/<name>" },
-  seed: { type: "string", requiresArg: true, group: GROUP, describe: "seed of the run, in place of the file's" },
-  seeds: { type: "string", requiresArg: true, group: GROUP,
-    describe: "several seeds, e.g. 0,1,2,3,4: the run for each, and mean, interval and paired test over them" },
-  "data-dir": { type: "string", requiresArg: true, group: GROUP, describe: "where relative data paths start" },
-  set: { type: "string", array: true, requiresArg: true, group: GROUP,
-    describe: "an option in place of the file's: --set sft.learning_rate=1e-3" },
-  threads: { type: "string", requiresArg: true, group: GROUP, describe: "threads of the cpu device; 0 = all processors" },
-  "checkpoint-seconds": { type: "string", requiresArg: true, group: GROUP,
-    describe: "seconds of training between two checkpoints", defaultDescription: "60" },
+  output: {
+    type: "string",
+    requiresArg: true,
+    group: GROUP,
+    describe: "directory of the run; default: runs/<name>",
+  },
+  seed: {
+    type: "string",
+    requiresArg: true,
+    group: GROUP,
+    describe: "seed of the run, in place of the file's",
+  },
+  seeds: {
+    type: "string",
+    requiresArg: true,
+    group: GROUP,
+    describe: "several seeds, e.g. 0,1,2,3,4: the run for each, and mean, interval and paired test over them",
+  },
+  "data-dir": {
+    type: "string",
+    requiresArg: true,
+    group: GROUP,
+    describe: "where relative data paths start",
+  },
+  set: {
+    type: "string",
+    array: true,
+    requiresArg: true,
+    group: GROUP,
+    describe: "an option in place of the file's: --set sft.learning_rate=1e-3",
+  },
+  threads: {
+    type: "string",
+    requiresArg: true,
+    group: GROUP,
+    describe: "threads of the cpu device; 0 = all processors",
+  },
+  "checkpoint-seconds": {
+    type: "string",
+    requiresArg: true,
+    group: GROUP,
+    describe: "seconds of training between two checkpoints",
+    defaultDescription: "60",
+  },
   fresh: { type: "boolean", group: GROUP, describe: "compute every stage anew" },
 };
 
@@ -41,7 +75,10 @@ function integer(flags: Flags, name: string): number | undefined {
 
 function assignment(text: string): [string, unknown] {
   const at = text.indexOf("=");
-  if (at < 1) fail("ERR_CONFIG", `--set ${JSON.stringify(text)}: wanted key=value, e.g. --set dpo.beta=0.3`, { option: "set" });
+  if (at < 1)
+    fail("ERR_CONFIG", `--set ${JSON.stringify(text)}: wanted key=value, e.g. --set dpo.beta=0.3`, {
+      option: "set",
+    });
   return [text.slice(0, at).trim(), parseYaml(text.slice(at + 1)) as unknown];
 }
 
@@ -59,21 +96,32 @@ export function overridesOf(flags: Flags): Overrides {
 
 function seedsOf(flags: Flags): number[] | undefined {
   if (flags["seeds"] === undefined) return undefined;
-  if (flags["seed"] !== undefined) fail("ERR_CONFIG", "--seed and --seeds exclude each other", { option: "seeds" });
-  const seeds = String(flags["seeds"]).split(",").map((text) => (text.trim() === "" ? NaN : Number(text)));
+  if (flags["seed"] !== undefined)
+    fail("ERR_CONFIG", "--seed and --seeds exclude each other", { option: "seeds" });
+  const seeds = String(flags["seeds"])
+    .split(",")
+    .map((text) => (text.trim() === "" ? NaN : Number(text)));
   if (seeds.some((seed) => !Number.isSafeInteger(seed) || seed < 0) || new Set(seeds).size < seeds.length) {
-    fail("ERR_CONFIG", `--seeds is "${String(flags["seeds"])}", wanted different integers, e.g. 0,1,2,3,4`, { option: "seeds" });
+    fail("ERR_CONFIG", `--seeds is "${String(flags["seeds"])}", wanted different integers, e.g. 0,1,2,3,4`, {
+      option: "seeds",
+    });
   }
   return seeds;
 }
 
 /** Runs a configuration to the end and prints its result. */
-export async function runConfig(config: RunConfig, flags: Flags, context: Context, command: string): Promise<void> {
+export async function runConfig(
+  config: RunConfig,
+  flags: Flags,
+  context: Context,
+  command: string,
+): Promise<void> {
   const directory = resolve(String(flags["output"] ?? `runs/${config.name}`));
   context.resumeHint = `what was finished is kept; go on with: selfrefine ${command}`;
   const seconds = integer(flags, "checkpoint-seconds");
   const control = {
-    signal: context.signal, fresh: flags["fresh"] === true,
+    signal: context.signal,
+    fresh: flags["fresh"] === true,
     ...(seconds === undefined ? {} : { checkpoint_seconds: Math.max(seconds, 0.001) }),
   };
   const seeds = seedsOf(flags);

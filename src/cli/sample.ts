@@ -19,8 +19,17 @@ import { sample } from "../sample/sample";
 import type { Asked } from "../refine/sample-paths";
 import { renderChat } from "../text/chat-template";
 import {
-  freeOutput, MODEL_FLAGS, openModel, openQuestions, OVERWRITE_FLAG, QUESTION_FLAGS, required, sayResumable, TEMPLATE_FLAG,
-  templateOf, textFlag,
+  freeOutput,
+  MODEL_FLAGS,
+  openModel,
+  openQuestions,
+  OVERWRITE_FLAG,
+  QUESTION_FLAGS,
+  required,
+  sayResumable,
+  TEMPLATE_FLAG,
+  templateOf,
+  textFlag,
 } from "./common";
 import type { Context } from "./context";
 import { readNamed, showStage } from "./train-files";
@@ -32,17 +41,34 @@ const samplingSchema = sampleOptions.extend(seedField.shape);
 
 /** Finished prompts are kept beside the output, so that an interrupted sampling goes on with the others. */
 async function samplePaths(
-  model: Model, questions: readonly Asked[], options: SampleOptions & { seed: number }, flags: Flags, context: Context,
+  model: Model,
+  questions: readonly Asked[],
+  options: SampleOptions & { seed: number },
+  flags: Flags,
+  context: Context,
   output: string,
 ): Promise<SampledPath[]> {
   const { n_cot, n_direct, seed, ...decoding } = options;
-  const work = await openWork(output,
-    { model: await pathKey(String(flags["model"])), questions, template: templateOf(flags), options: decisiveDecoding(options) });
+  const work = await openWork(output, {
+    model: await pathKey(String(flags["model"])),
+    questions,
+    template: templateOf(flags),
+    options: decisiveDecoding(options),
+  });
   sayResumable(context);
-  const drawing = drawPaths(model, {
-    stage: "sample", questions, n_cot, n_direct, template: templateOf(flags), signal: context.signal,
-    generation: { ...effectiveDecoding(decoding), seed },
-  }, work);
+  const drawing = drawPaths(
+    model,
+    {
+      stage: "sample",
+      questions,
+      n_cot,
+      n_direct,
+      template: templateOf(flags),
+      signal: context.signal,
+      generation: { ...effectiveDecoding(decoding), seed },
+    },
+    work,
+  );
   let next = await drawing.next();
   for (; !next.done; next = await drawing.next()) showStage(next.value, context);
   await writeJsonl(output, next.value);
@@ -52,10 +78,14 @@ async function samplePaths(
 
 /** Prompts that are complete as they stand: completions in their order, the record's own fields kept. */
 async function samplePrompts(
-  model: Model, prompts: readonly PromptRecord[], options: Partial<GenerationOptions>, context: Context,
+  model: Model,
+  prompts: readonly PromptRecord[],
+  options: Partial<GenerationOptions>,
+  context: Context,
 ): Promise<unknown[]> {
-  const texts = prompts.map(({ prompt }) => (typeof prompt === "string"
-    ? prompt : renderChat(model.tokenizer, prompt, { addGenerationPrompt: true })));
+  const texts = prompts.map(({ prompt }) =>
+    typeof prompt === "string" ? prompt : renderChat(model.tokenizer, prompt, { addGenerationPrompt: true }),
+  );
   const rows: { place: number; sample: number; record: unknown }[] = [];
   for await (const event of sample(model, texts, options, { signal: context.signal })) {
     if (event.type === "progress") {
@@ -71,12 +101,20 @@ async function samplePrompts(
 }
 
 async function fromPrompts(flags: Flags, context: Context, output: string): Promise<number> {
-  if (flags["task"] !== undefined) fail("ERR_CONFIG", "--task and --prompts exclude each other", { option: "prompts" });
+  if (flags["task"] !== undefined)
+    fail("ERR_CONFIG", "--task and --prompts exclude each other", { option: "prompts" });
   if (flags["n-cot"] !== undefined) {
-    fail("ERR_CONFIG", "--n-cot has no effect with --prompts, which are used as they are; give --n-direct", { option: "n-cot" });
+    fail("ERR_CONFIG", "--n-cot has no effect with --prompts, which are used as they are; give --n-direct", {
+      option: "n-cot",
+    });
   }
   const { n_direct: num_samples = 1, ...given } = givenOptions(samplingSchema, flags);
-  const options = parseOptions(generationOptions, { temperature: 0.8, ...given, num_samples }, "sample options", generationRules);
+  const options = parseOptions(
+    generationOptions,
+    { temperature: 0.8, ...given, num_samples },
+    "sample options",
+    generationRules,
+  );
   const path = String(flags["prompts"]);
   const prompts = (await readNamed(path, parsePromptRecord)).map(({ record }) => record);
   const model = await openModel(flags);
@@ -91,7 +129,12 @@ async function fromPrompts(flags: Flags, context: Context, output: string): Prom
 
 async function fromTask(flags: Flags, context: Context, output: string): Promise<number> {
   const rules = generationRules.filter(({ option }) => option !== "num_samples");
-  const options = parseOptions(samplingSchema, givenOptions(samplingSchema, flags), "sample options", rules as never);
+  const options = parseOptions(
+    samplingSchema,
+    givenOptions(samplingSchema, flags),
+    "sample options",
+    rules as never,
+  );
   const { task, questions } = await openQuestions(flags, "train");
   const model = await openModel(flags);
   try {
@@ -109,11 +152,20 @@ export const sampleVerb: Verb = {
     ...MODEL_FLAGS,
     prompts: textFlag("records {prompt}, text or messages, used as they are; in place of --task"),
     output: textFlag("file of completions, JSON Lines", "Files:", { demandOption: true }),
-    ...OVERWRITE_FLAG, ...QUESTION_FLAGS, ...TEMPLATE_FLAG, ...flagsOf(samplingSchema, "Sampling:"),
+    ...OVERWRITE_FLAG,
+    ...QUESTION_FLAGS,
+    ...TEMPLATE_FLAG,
+    ...flagsOf(samplingSchema, "Sampling:"),
   },
   examples: [
-    ["sample --model tuned --task wordproblems --n-cot 8 --output paths.jsonl", "reasoning paths, for `pairs`"],
-    ["sample --model tuned --prompts prompts.jsonl --temperature 0 --output out.jsonl", "greedy completions of prompts"],
+    [
+      "sample --model tuned --task wordproblems --n-cot 8 --output paths.jsonl",
+      "reasoning paths, for `pairs`",
+    ],
+    [
+      "sample --model tuned --prompts prompts.jsonl --temperature 0 --output out.jsonl",
+      "greedy completions of prompts",
+    ],
   ],
   run: async (flags, context) => {
     const output = await freeOutput(resolve(required(flags, "output", "a file")), flags["overwrite"]);

@@ -14,13 +14,21 @@ export const sftVerb: Verb = {
   name: "sft",
   summary: "instruction-tune a model on a file of demonstrations",
   flags: {
-    ...MODEL_FLAGS, ...TRAIN_FILE_FLAGS, ...TEMPLATE_FLAG,
+    ...MODEL_FLAGS,
+    ...TRAIN_FILE_FLAGS,
+    ...TEMPLATE_FLAG,
     trigger: { type: "boolean", group: "Prompts:", describe: "the chain-of-thought trigger in the prompts" },
     ...flagsOf(sftOptions, "Training:"),
   },
   examples: [
-    ["sft --model base --train demos.jsonl --output tuned", "records {prompt, completion}, {messages} or Alpaca's"],
-    ["sft --model base --train demos.jsonl --output tuned --learning-rate 1e-4 --num-train-epochs 2", "with options"],
+    [
+      "sft --model base --train demos.jsonl --output tuned",
+      "records {prompt, completion}, {messages} or Alpaca's",
+    ],
+    [
+      "sft --model base --train demos.jsonl --output tuned --learning-rate 1e-4 --num-train-epochs 2",
+      "with options",
+    ],
   ],
   run: async (flags, context) => {
     const given = givenOptions(sftOptions, flags);
@@ -28,10 +36,15 @@ export const sftVerb: Verb = {
     const rows = await readNamed(required(flags, "train", "a file of records"), parseSftRecord);
     await trainOnFiles(flags, context, openModel, {
       stage: "sft",
-      encode: (model) => Promise.resolve(encodeSft(model.tokenizer, rows, {
-        template: templateOf(flags), trigger: flags["trigger"] === true,
-        maxLength: options.max_length, overlong: options.overlong,
-      })),
+      encode: (model) =>
+        Promise.resolve(
+          encodeSft(model.tokenizer, rows, {
+            template: templateOf(flags),
+            trigger: flags["trigger"] === true,
+            maxLength: options.max_length,
+            overlong: options.overlong,
+          }),
+        ),
       train: (model, encoded, control) => sft(model, encoded, given, control),
     });
   },

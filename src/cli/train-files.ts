@@ -1,5 +1,5 @@
-// Training on files, for the verbs sft and dpo: rows with file and line, audit, progress, a work directory beside the
-// output that an interrupted training is continued from. It does NOT know losses.
+// Training on files, for the verbs sft and dpo: rows with file and line, audit, progress, a work directory
+// beside the output that an interrupted training is continued from. It does NOT know losses.
 import { copyFile, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Options } from "yargs";
@@ -21,15 +21,25 @@ import type { Flags } from "./verb";
 import { openWork } from "./work-directory";
 
 export const TRAIN_FILE_FLAGS: Readonly<Record<string, Options>> = {
-  train: textFlag("records to train on (.jsonl, .json, .parquet, .csv, .tsv)", "Files:", { demandOption: true }),
+  train: textFlag("records to train on (.jsonl, .json, .parquet, .csv, .tsv)", "Files:", {
+    demandOption: true,
+  }),
   output: textFlag("directory of the trained model", "Files:", { demandOption: true }),
   overwrite: { type: "boolean", group: "Files:", describe: "replace the output if it exists" },
-  audit: textFlag("serious faults in the encoded rows", "Files:", { choices: ["error", "warn"], defaultDescription: "error" }),
-  "checkpoint-seconds": textFlag("seconds of training between two checkpoints", "Files:", { defaultDescription: "60" }),
+  audit: textFlag("serious faults in the encoded rows", "Files:", {
+    choices: ["error", "warn"],
+    defaultDescription: "error",
+  }),
+  "checkpoint-seconds": textFlag("seconds of training between two checkpoints", "Files:", {
+    defaultDescription: "60",
+  }),
 };
 
 /** Records of a file, each with its place. @throws ERR_DATA naming file and line */
-export async function readNamed<T>(path: string, parse: (value: unknown, place: Place) => T): Promise<Named<T>[]> {
+export async function readNamed<T>(
+  path: string,
+  parse: (value: unknown, place: Place) => T,
+): Promise<Named<T>[]> {
   const rows: Named<T>[] = [];
   for await (const { value, line } of streamRecords(path)) {
     const name = `${path}:${line}`;
@@ -42,19 +52,31 @@ export async function readNamed<T>(path: string, parse: (value: unknown, place: 
 export function showStage(event: StageEvent, context: Context): void {
   context.emit(event);
   switch (event.type) {
-    case "train_step": return context.terminal.progress({
-      label: event.stage, finished: event.step.step, total: event.step.total_steps, unit: "steps", detail: stepDetail(event),
-    });
-    case "progress": return context.terminal.progress({ ...event, label: event.stage });
-    case "note": return context.terminal.note(event.message);
-    case "warning": return context.terminal.warn(event.message);
+    case "train_step":
+      return context.terminal.progress({
+        label: event.stage,
+        finished: event.step.step,
+        total: event.step.total_steps,
+        unit: "steps",
+        detail: stepDetail(event),
+      });
+    case "progress":
+      return context.terminal.progress({ ...event, label: event.stage });
+    case "note":
+      return context.terminal.note(event.message);
+    case "warning":
+      return context.terminal.warn(event.message);
   }
 }
 
 export interface FileTraining<R extends EncodedSft | EncodedPair> {
   stage: string;
   encode: (model: Model) => Promise<Encoded<R>>;
-  train: (model: Model, rows: Encoded<R>, control: TrainingControl) => AsyncGenerator<SftEvent | DpoEvent, void>;
+  train: (
+    model: Model,
+    rows: Encoded<R>,
+    control: TrainingControl,
+  ) => AsyncGenerator<SftEvent | DpoEvent, void>;
 }
 
 /** The output appears when all of it is on disk; what stood there is replaced if that was asked for. */
@@ -71,22 +93,37 @@ async function publish(work: string, output: string): Promise<void> {
   }
 }
 
-/** Trains and saves. Interrupted, it goes on from `<output>.work` when called again with the same options and data. */
+/**
+ * Trains and saves. Interrupted, it goes on from `<output>.work` when called again with the same options and
+ * data.
+ */
 export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
-  flags: Flags, context: Context, open: (flags: Flags) => Promise<Model>, job: FileTraining<R>,
+  flags: Flags,
+  context: Context,
+  open: (flags: Flags) => Promise<Model>,
+  job: FileTraining<R>,
 ): Promise<void> {
-  const output = await freeOutput(resolve(required(flags, "output", "where the model goes")), flags["overwrite"]);
+  const output = await freeOutput(
+    resolve(required(flags, "output", "where the model goes")),
+    flags["overwrite"],
+  );
   const seconds = Number(flags["checkpoint-seconds"] ?? 60);
-  if (!(seconds >= 0)) fail("ERR_CONFIG", "--checkpoint-seconds wants a number from 0", { option: "checkpoint-seconds" });
+  if (!(seconds >= 0))
+    fail("ERR_CONFIG", "--checkpoint-seconds wants a number from 0", { option: "checkpoint-seconds" });
   const model = await open(flags);
   try {
-    context.terminal.note(`${job.stage}: ${model.parameterCount.toLocaleString("en-US")} parameters, ${model.description}`);
+    context.terminal.note(
+      `${job.stage}: ${model.parameterCount.toLocaleString("en-US")} parameters, ${model.description}`,
+    );
     const rows = await job.encode(model);
     // A checkpoint knows its data and options, not the weights it began with.
     const work = await openWork(output, await pathKey(String(flags["model"])));
     sayResumable(context);
     const policy = flags["audit"] === "warn" ? "warn" : "error";
-    const control = trainingControl({ signal: context.signal, checkpoint_seconds: Math.max(seconds, 0.001) }, work);
+    const control = trainingControl(
+      { signal: context.signal, checkpoint_seconds: Math.max(seconds, 0.001) },
+      work,
+    );
     for await (const event of audit(policy, job.stage, work, model, rows.examples)) showStage(event, context);
     const events = follow(job.train(model, rows, control), job.stage, work, rows.examples.length);
     let next = await events.next();
@@ -98,7 +135,9 @@ export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
     await publish(work, output);
     const { loss } = JSON.parse(last) as { loss?: number };
     context.emit({ type: "finished", output, ...counts, loss });
-    context.print(`${output}: ${counts.rows} rows, ${counts.steps} steps, last loss ${loss?.toFixed(4) ?? "n/a"}`);
+    context.print(
+      `${output}: ${counts.rows} rows, ${counts.steps} steps, last loss ${loss?.toFixed(4) ?? "n/a"}`,
+    );
   } finally {
     model.dispose();
   }

@@ -1,5 +1,5 @@
-// What one verb is, and how any of them is run: flags to yargs, errors to one line and an exit code, signals to an
-// AbortSignal. It does NOT know what verbs do.
+// What one verb is, and how any of them is run: flags to yargs, errors to one line and an exit code, signals
+// to an AbortSignal. It does NOT know what verbs do.
 import type { Argv, CommandModule, Options } from "yargs";
 import { isSelfRefineError, messageOf } from "../errors";
 import { type CommonFlags, type Context, makeContext } from "./context";
@@ -28,8 +28,17 @@ const COMMON_GROUP = "Output:";
 
 export const COMMON_FLAGS: Readonly<Record<string, Options>> = {
   json: { type: "boolean", group: COMMON_GROUP, describe: "JSON lines on stdout instead of text" },
-  quiet: { type: "boolean", alias: "q", group: COMMON_GROUP, describe: "no progress, only results and warnings" },
-  debug: { type: "boolean", group: COMMON_GROUP, describe: "show the stack of an error (also SELFREFINE_DEBUG=1)" },
+  quiet: {
+    type: "boolean",
+    alias: "q",
+    group: COMMON_GROUP,
+    describe: "no progress, only results and warnings",
+  },
+  debug: {
+    type: "boolean",
+    group: COMMON_GROUP,
+    describe: "show the stack of an error (also SELFREFINE_DEBUG=1)",
+  },
 };
 
 /** Writes the error as one line, or as one JSON object with --json. */
@@ -39,7 +48,8 @@ export function reportError(error: unknown, flags: CommonFlags): number {
   if (flags.json) process.stdout.write(`${JSON.stringify({ type: "error", code, message })}\n`);
   process.stderr.write(`error [${code}]: ${message}\n`);
   if (flags.debug && error instanceof Error) process.stderr.write(`${error.stack ?? ""}\n`);
-  else if (code === "ERR_INTERNAL") process.stderr.write("run again with --debug to see where it comes from\n");
+  else if (code === "ERR_INTERNAL")
+    process.stderr.write("run again with --debug to see where it comes from\n");
   return exitCodeOf(error);
 }
 

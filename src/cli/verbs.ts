@@ -12,5 +12,14 @@ import { sftVerb } from "./sft";
 import type { Verb } from "./verb";
 
 export const VERBS: readonly Verb[] = [
-  quickstartVerb, runVerb, demosVerb, sftVerb, sampleVerb, pairsVerb, dpoVerb, evalVerb, reportVerb, inspectVerb,
+  quickstartVerb,
+  runVerb,
+  demosVerb,
+  sftVerb,
+  sampleVerb,
+  pairsVerb,
+  dpoVerb,
+  evalVerb,
+  reportVerb,
+  inspectVerb,
 ];

@@ -1,5 +1,5 @@
-// Where a verb keeps unfinished work, beside its output: found again only by the same command on the same inputs, so that
-// half of one thing is never joined to half of another. It does NOT know what work it is.
+// Where a verb keeps unfinished work, beside its output: found again only by the same command on the same
+// inputs, so that half of one thing is never joined to half of another. It does NOT know what work it is.
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,10 +15,16 @@ export async function openWork(output: string, identity: unknown): Promise<strin
   const work = `${output}.work`;
   const path = join(work, "identity.json");
   const key = hashJson(identity);
-  await mkdir(work, { recursive: true }).catch((error: unknown) => { throw ioError(error, "make", work); });
+  await mkdir(work, { recursive: true }).catch((error: unknown) => {
+    throw ioError(error, "make", work);
+  });
   if (existsSync(path) && (await readJson(path)) !== key) {
-    fail("ERR_CONFIG", `${work}: holds unfinished work with other inputs or options; remove it to start anew, or `
-      + "choose another --output", { path: work });
+    fail(
+      "ERR_CONFIG",
+      `${work}: holds unfinished work with other inputs or options; remove it to start anew, or ` +
+        "choose another --output",
+      { path: work },
+    );
   }
   await writeFileAtomic(path, JSON.stringify(key));
   return work;

@@ -1,6 +1,6 @@
-// Schemas of options as command-line flags: learning_rate becomes --learning-rate, with its bounds, default and help
-// taken from the schema, so that flags, keys of a run file and the JavaScript interface cannot drift apart.
-// It does NOT know verbs, nor check values beyond their form: parse.ts does.
+// Schemas of options as command-line flags: learning_rate becomes --learning-rate, with its bounds, default
+// and help taken from the schema, so that flags, keys of a run file and the JavaScript interface cannot drift
+// apart. It does NOT know verbs, nor check values beyond their form: parse.ts does.
 import type { Options } from "yargs";
 import type { z } from "zod";
 import { fail } from "../errors";
@@ -32,16 +32,22 @@ export function flagName(option: string): string {
 function shownDefault(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(", ");
-  return typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
+  return typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3
+    ? value.toExponential()
+    : String(value);
 }
 
 function form(inner: Schema): Options {
   const def = inner._zod.def as { type: string; entries?: Record<string, string> };
   switch (def.type) {
-    case "boolean": return { type: "boolean" };
-    case "enum": return { type: "string", choices: Object.values(def.entries ?? {}), requiresArg: true };
-    case "array": return { type: "string", array: true, requiresArg: true };
-    default: return { type: "string", requiresArg: true };
+    case "boolean":
+      return { type: "boolean" };
+    case "enum":
+      return { type: "string", choices: Object.values(def.entries ?? {}), requiresArg: true };
+    case "array":
+      return { type: "string", array: true, requiresArg: true };
+    default:
+      return { type: "string", requiresArg: true };
   }
 }
 
@@ -51,17 +57,22 @@ export function flagsOf(schema: z.ZodObject, group: string): Record<string, Opti
     const { inner, fallback } = unwrap(field);
     const defaultDescription = shownDefault(fallback);
     const describe = (field as { description?: string }).description;
-    return [flagName(option), {
-      ...form(inner), group,
-      ...(describe === undefined ? {} : { describe }),
-      ...(defaultDescription === undefined ? {} : { defaultDescription }),
-    }];
+    return [
+      flagName(option),
+      {
+        ...form(inner),
+        group,
+        ...(describe === undefined ? {} : { describe }),
+        ...(defaultDescription === undefined ? {} : { defaultDescription }),
+      },
+    ];
   });
   return Object.fromEntries(entries);
 }
 
 function scalar(flag: string, value: unknown, type: string): unknown {
-  if (Array.isArray(value)) fail("ERR_CONFIG", `--${flag} is given ${value.length} times; once is wanted`, { option: flag });
+  if (Array.isArray(value))
+    fail("ERR_CONFIG", `--${flag} is given ${value.length} times; once is wanted`, { option: flag });
   if (type !== "number") return value;
   const text = String(value).trim();
   const number = Number(text);
@@ -76,8 +87,13 @@ function listOf(flag: string, value: unknown, element: Schema | undefined): unkn
   return (Array.isArray(value) ? value : [value]).map((item) => scalar(flag, item, type));
 }
 
-/** The options of a schema that were given as flags, by their own names. @throws ERR_CONFIG naming the flag */
-export function givenOptions(schema: z.ZodObject, argv: Readonly<Record<string, unknown>>): Record<string, unknown> {
+/**
+ * The options of a schema that were given as flags, by their own names. @throws ERR_CONFIG naming the flag
+ */
+export function givenOptions(
+  schema: z.ZodObject,
+  argv: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
   const given: Record<string, unknown> = {};
   for (const [option, field] of Object.entries(schema.shape)) {
     const flag = flagName(option);

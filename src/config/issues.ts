@@ -1,5 +1,5 @@
-// What is wrong with a nested configuration, in words: each issue with its key path, the nearest known name, and where it
-// stands. It does NOT know files: a caller turns a path into a place.
+// What is wrong with a nested configuration, in words: each issue with its key path, the nearest known name,
+// and where it stands. It does NOT know files: a caller turns a path into a place.
 import type { z } from "zod";
 import { unwrap } from "./flags";
 import { nearestName } from "./parse";
@@ -13,12 +13,16 @@ export interface Issue {
 }
 
 export const showPath = (path: KeyPath): string =>
-  path.map((key, index) => (typeof key === "number" ? `[${key}]` : `${index > 0 ? "." : ""}${String(key)}`)).join("");
+  path
+    .map((key, index) => (typeof key === "number" ? `[${key}]` : `${index > 0 ? "." : ""}${String(key)}`))
+    .join("");
 
 /** The known names at a path of a schema, across defaults, optionals and arrays. */
 export function knownNames(schema: z.core.$ZodType, path: KeyPath): string[] {
   const def = unwrap(schema).inner._zod.def as {
-    type: string; shape?: Record<string, z.core.$ZodType>; element?: z.core.$ZodType;
+    type: string;
+    shape?: Record<string, z.core.$ZodType>;
+    element?: z.core.$ZodType;
   };
   const [key, ...rest] = path;
   if (key === undefined) return Object.keys(def.shape ?? {});

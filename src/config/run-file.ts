@@ -1,5 +1,6 @@
-// A run file (YAML or JSON) to a checked configuration: every fault is named with file, line and key path, environment
-// variables in paths are filled in, and relative paths start at the file. It does NOT run anything.
+// A run file (YAML or JSON) to a checked configuration: every fault is named with file, line and key path,
+// environment variables in paths are filled in, and relative paths start at the file. It does NOT run
+// anything.
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { isNode, LineCounter, parseDocument, type Document } from "yaml";
@@ -18,7 +19,9 @@ interface Source {
   lines: LineCounter;
 }
 
-/** "configs/x.yaml:12", or the file alone where the path stands nowhere (an override, a missing key's parent). */
+/**
+ * "configs/x.yaml:12", or the file alone where the path stands nowhere (an override, a missing key's parent).
+ */
 function place(source: Source, path: KeyPath): string {
   for (let depth = path.length; depth > 0; depth--) {
     const node: unknown = source.document.getIn(path.slice(0, depth), true);
@@ -30,7 +33,10 @@ function place(source: Source, path: KeyPath): string {
 
 function refuse(source: Source, issues: readonly Issue[]): never {
   const lines = issues.map(({ path, text }) => `${place(source, path)}: ${text}`);
-  return fail("ERR_CONFIG", lines.join("\n"), { file: source.file, paths: issues.map(({ path }) => showPath(path)) });
+  return fail("ERR_CONFIG", lines.join("\n"), {
+    file: source.file,
+    paths: issues.map(({ path }) => showPath(path)),
+  });
 }
 
 function parseText(text: string, file: string): Source {
@@ -38,7 +44,11 @@ function parseText(text: string, file: string): Source {
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: true, uniqueKeys: true });
   const error = document.errors[0];
   if (error) {
-    fail("ERR_CONFIG", `${file}:${error.linePos?.[0].line ?? 1}: not valid YAML: ${error.message.split("\n")[0]}`, { file });
+    fail(
+      "ERR_CONFIG",
+      `${file}:${error.linePos?.[0].line ?? 1}: not valid YAML: ${error.message.split("\n")[0]}`,
+      { file },
+    );
   }
   return { file, document, lines };
 }
@@ -59,19 +69,28 @@ function override(value: unknown, overrides: Overrides): unknown {
 
 /** ${NAME} and ${NAME:-default}, as shells write them. */
 function fillIn(text: string, complain: (text: string) => never): string {
-  return text.replace(/\$\{(\w+)(?::-([^}]*))?\}/g, (_, name: string, otherwise: string | undefined) =>
-    process.env[name] || (otherwise ?? complain(`the environment variable ${name} is not set`)));
+  return text.replace(
+    /\$\{(\w+)(?::-([^}]*))?\}/g,
+    (_, name: string, otherwise: string | undefined) =>
+      process.env[name] || (otherwise ?? complain(`the environment variable ${name} is not set`)),
+  );
 }
 
 class Paths {
   private readonly base: string;
 
-  constructor(private readonly source: Source, dataDir: string | undefined) {
+  constructor(
+    private readonly source: Source,
+    dataDir: string | undefined,
+  ) {
     const home = dirname(resolve(source.file));
     this.base = dataDir === undefined ? home : this.absolute(dataDir, ["data_dir"], home);
     if (!existsSync(this.base)) {
-      this.complain(["data_dir"], `data_dir: ${this.base} does not exist; get the data there, or say where it is with `
-        + "--data-dir (or the environment variable the file names)");
+      this.complain(
+        ["data_dir"],
+        `data_dir: ${this.base} does not exist; get the data there, or say where it is with ` +
+          "--data-dir (or the environment variable the file names)",
+      );
     }
   }
 
@@ -95,8 +114,10 @@ class Paths {
 
 function resolvePaths(run: RunConfig, source: Source): RunConfig {
   const paths = new Paths(source, run.data_dir);
-  const task = (one: TaskSource, path: KeyPath): TaskSource =>
-    ({ ...one, ...(one.data === undefined ? {} : { data: paths.absolute(one.data, [...path, "data"]) }) });
+  const task = (one: TaskSource, path: KeyPath): TaskSource => ({
+    ...one,
+    ...(one.data === undefined ? {} : { data: paths.absolute(one.data, [...path, "data"]) }),
+  });
   const { student, tasks, teacher } = run;
   const scratch = student.from_scratch;
   return {
@@ -137,6 +158,10 @@ export async function readRunFile(file: string, overrides: Overrides = {}): Prom
 }
 
 /** A configuration made by a program; relative paths start at the working directory. @throws ERR_CONFIG */
-export function parseRunConfig(config: RunConfigInput, overrides: Overrides = {}, name = "configuration"): RunConfig {
+export function parseRunConfig(
+  config: RunConfigInput,
+  overrides: Overrides = {},
+  name = "configuration",
+): RunConfig {
   return check(parseText(JSON.stringify(config, null, 1), name), overrides);
 }

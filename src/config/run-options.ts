@@ -1,6 +1,6 @@
-// The sections of a run file that are not options of one call: student, tasks, teacher, sampling, pairs, evaluation.
-// Names and style as in options.ts, whose schemas are reused. The seed of a stage is derived from the run's one seed, so
-// sections have none of their own. It does NOT read files.
+// The sections of a run file that are not options of one call: student, tasks, teacher, sampling, pairs,
+// evaluation. Names and style as in options.ts, whose schemas are reused. The seed of a stage is derived from
+// the run's one seed, so sections have none of their own. It does NOT read files.
 import { z } from "zod";
 import type { PairPolicy } from "../data/records";
 import { PAIR_DEFAULTS, PAIR_POLICIES } from "../refine/options";
@@ -17,17 +17,26 @@ const share = z.number().min(0).max(1);
 const taskSource = z.strictObject({
   task: z.string().describe("name of the task; `selfrefine inspect tasks` lists them"),
   data: path.optional().describe("the benchmark's folder; procedural tasks have none"),
-  split: z.enum(["train", "validation", "test", "all"]).optional()
+  split: z
+    .enum(["train", "validation", "test", "all"])
+    .optional()
     .describe("default: train for training, the task's customary one for evaluation"),
   limit: countOrNone.default(0).describe("use the first so many questions; 0 = all"),
 });
 export type TaskSource = z.infer<typeof taskSource>;
 
-const pretrainOptions = sftOptions.omit({ seed: true, completion_only_loss: true, overlong: true }).extend({
-  data: z.array(path).default([]).describe("text files (.txt, documents apart by blank lines) or files of records"),
-  train_questions: z.enum(["none", "question", "direct"]).default("none")
-    .describe("train-side questions as text: alone, or prompted and with the bare gold answer (direct)"),
-});
+const pretrainOptions = sftOptions
+  .omit({ seed: true, completion_only_loss: true, overlong: true })
+  .extend({
+    data: z
+      .array(path)
+      .default([])
+      .describe("text files (.txt, documents apart by blank lines) or files of records"),
+    train_questions: z
+      .enum(["none", "question", "direct"])
+      .default("none")
+      .describe("train-side questions as text: alone, or prompted and with the bare gold answer (direct)"),
+  });
 
 const fromScratch = z.strictObject({
   hidden_size: count.default(128).describe("width of the residual stream"),
@@ -41,7 +50,9 @@ const fromScratch = z.strictObject({
   rms_norm_eps: z.number().positive().default(1e-5).describe("epsilon of the norms"),
   tie_word_embeddings: z.boolean().default(true).describe("one matrix for embedding and head"),
   initializer_range: z.number().positive().default(0.02).describe("standard deviation of the fresh weights"),
-  tokenizer: path.optional().describe("folder of a tokenizer.json; default: one is trained on train-side text"),
+  tokenizer: path
+    .optional()
+    .describe("folder of a tokenizer.json; default: one is trained on train-side text"),
   vocab_size: z.number().int().min(258).default(512).describe("tokens of the trained tokenizer"),
   split_digits: z.boolean().default(true).describe("each digit a token of its own"),
   pretrain: pretrainOptions.optional().describe("language-model training before the method begins"),
@@ -55,17 +66,30 @@ const student = z.strictObject({
 
 export const teacherOptions = z.strictObject({
   kind: z.enum(["file", "procedural", "openai"]).default("procedural").describe("who demonstrates"),
-  filter: z.enum(["none", "correct"]).default("none").describe("correct: leave out answers that differ from gold"),
+  filter: z
+    .enum(["none", "correct"])
+    .default("none")
+    .describe("correct: leave out answers that differ from gold"),
   max_per_question: countOrNone.default(0).describe("demonstrations kept of one question; 0 = all"),
   files: z.array(path).default([]).describe("file: files or folders of answers"),
   name: z.string().optional().describe("file: who wrote them; default: the file's name"),
-  error_rate: share.default(PROCEDURAL_TEACHER_DEFAULTS.error_rate).describe("procedural: share of wrong demonstrations"),
-  styles: z.array(z.enum(CHAIN_STYLES)).min(1).default([...PROCEDURAL_TEACHER_DEFAULTS.styles])
+  error_rate: share
+    .default(PROCEDURAL_TEACHER_DEFAULTS.error_rate)
+    .describe("procedural: share of wrong demonstrations"),
+  styles: z
+    .array(z.enum(CHAIN_STYLES))
+    .min(1)
+    .default([...PROCEDURAL_TEACHER_DEFAULTS.styles])
     .describe("procedural: wordings, drawn evenly"),
-  per_question: count.default(PROCEDURAL_TEACHER_DEFAULTS.per_question).describe("procedural, openai: demonstrations of each question"),
+  per_question: count
+    .default(PROCEDURAL_TEACHER_DEFAULTS.per_question)
+    .describe("procedural, openai: demonstrations of each question"),
   base_url: z.string().optional().describe("openai: server, up to and with /v1; default: OPENAI_BASE_URL"),
   model: z.string().optional().describe("openai: name of the model; default: OPENAI_MODEL"),
-  api_key_env: z.string().default("OPENAI_API_KEY").describe("openai: environment variable that holds the key"),
+  api_key_env: z
+    .string()
+    .default("OPENAI_API_KEY")
+    .describe("openai: environment variable that holds the key"),
   temperature: z.number().min(0).default(0).describe("openai: sampling temperature"),
   max_tokens: count.default(512).describe("openai: longest answer"),
   concurrency: count.default(4).describe("openai: requests at once"),
@@ -82,16 +106,28 @@ export const sampleOptions = decoding.extend({
 export type SampleOptions = z.infer<typeof sampleOptions>;
 
 export const pairSection = z.strictObject({
-  policy: z.enum(PAIR_POLICIES as readonly [PairPolicy, ...PairPolicy[]]).default(PAIR_DEFAULTS.policy)
+  policy: z
+    .enum(PAIR_POLICIES as readonly [PairPolicy, ...PairPolicy[]])
+    .default(PAIR_DEFAULTS.policy)
     .describe("which completions become chosen and rejected"),
-  target_source: z.enum(["teacher", "gold"]).default(PAIR_DEFAULTS.target_source)
+  target_source: z
+    .enum(["teacher", "gold"])
+    .default(PAIR_DEFAULTS.target_source)
     .describe("the answer that counts as right"),
-  dpo_prompt: z.enum(["plain", "cot"]).default(PAIR_DEFAULTS.dpo_prompt)
+  dpo_prompt: z
+    .enum(["plain", "cot"])
+    .default(PAIR_DEFAULTS.dpo_prompt)
     .describe("prompt both completions are scored on: without or with the trigger"),
-  max_pairs_per_question: count.default(PAIR_DEFAULTS.max_pairs_per_question).describe("pairs made of one question"),
-  max_teacher_share: share.default(PAIR_DEFAULTS.max_teacher_share)
-    .describe("largest share of pairs whose chosen is the teacher's chain, for want of a right sample; 0 = none"),
-  max_similarity: share.default(PAIR_DEFAULTS.max_similarity)
+  max_pairs_per_question: count
+    .default(PAIR_DEFAULTS.max_pairs_per_question)
+    .describe("pairs made of one question"),
+  max_teacher_share: share
+    .default(PAIR_DEFAULTS.max_teacher_share)
+    .describe(
+      "largest share of pairs whose chosen is the teacher's chain, for want of a right sample; 0 = none",
+    ),
+  max_similarity: share
+    .default(PAIR_DEFAULTS.max_similarity)
     .describe("samples of a question that overlap more (Jaccard of tokens) are duplicates"),
 });
 export type PairSection = z.infer<typeof pairSection>;
@@ -120,18 +156,28 @@ export const CONTROLS = ["dpo_without_sft", "rejection_sampling"] as const;
 export type Control = (typeof CONTROLS)[number];
 
 export const runSchema = z.strictObject({
-  name: z.string().regex(/^[\w.-]+$/, "letters, digits, '.', '_' and '-' are wanted").default("run")
+  name: z
+    .string()
+    .regex(/^[\w.-]+$/, "letters, digits, '.', '_' and '-' are wanted")
+    .default("run")
     .describe("name of the run and of its directory"),
-  seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0)
+  seed: z
+    .number()
+    .int()
+    .min(0)
+    .max(Number.MAX_SAFE_INTEGER)
+    .default(0)
     .describe("the run's one seed; every stage's is derived from it"),
   data_dir: path.optional().describe("where relative data paths start; default: the run file's directory"),
   student: student.describe("the model to be instructed and refined"),
   model: modelOptions.prefault({}).describe("where and how to compute"),
-  tasks: z.strictObject({
-    train: taskSource.describe("questions to learn from"),
-    in_domain: z.array(taskSource).default([]).describe("evaluation on the task that is trained on"),
-    out_domain: z.array(taskSource).default([]).describe("evaluation on other tasks"),
-  }).describe("questions"),
+  tasks: z
+    .strictObject({
+      train: taskSource.describe("questions to learn from"),
+      in_domain: z.array(taskSource).default([]).describe("evaluation on the task that is trained on"),
+      out_domain: z.array(taskSource).default([]).describe("evaluation on other tasks"),
+    })
+    .describe("questions"),
   wordproblems: wordproblemOptions.prefault({}).describe("knobs of the procedural word problems"),
   template: z.enum(TEMPLATE_NAMES).default("alpaca").describe("how a question is put to the student"),
   demonstration_trigger: z.boolean().default(false).describe("the trigger in the prompts of demonstrations"),
@@ -143,7 +189,9 @@ export const runSchema = z.strictObject({
   iterations: count.default(1).describe("rounds of phase 2, each from the last model"),
   controls: z.array(z.enum(CONTROLS)).default([]).describe("comparisons: what else could explain the gain"),
   evaluation: evaluationOptions.prefault({}).describe("how models are examined"),
-  leakage: z.enum(["drop", "error"]).default("drop")
+  leakage: z
+    .enum(["drop", "error"])
+    .default("drop")
     .describe("train questions that recur in evaluation: leave them out of training, or stop"),
   audit: z.enum(["error", "warn"]).default("error").describe("serious faults in the encoded training rows"),
 });

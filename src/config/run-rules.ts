@@ -1,4 +1,5 @@
-// Which options of a run file need others to matter or to be there at all. It does NOT check types: the schema does.
+// Which options of a run file need others to matter or to be there at all. It does NOT check types: the
+// schema does.
 import { isProcedural, TASK_NAMES } from "../tasks";
 import { dpoRules, generationRules, modelRules, sftRules } from "./effects";
 import type { Issue, KeyPath } from "./issues";
@@ -25,7 +26,10 @@ const SECTIONS: readonly { path: KeyPath; rules: readonly Rule[] }[] = [
 ];
 
 function at(value: unknown, path: KeyPath): unknown {
-  return path.reduce<unknown>((here, key) => (here as Record<PropertyKey, unknown> | undefined)?.[key], value);
+  return path.reduce<unknown>(
+    (here, key) => (here as Record<PropertyKey, unknown> | undefined)?.[key],
+    value,
+  );
 }
 
 /** Options that were set and would be ignored. */
@@ -33,10 +37,12 @@ export function idleOptions(given: unknown, run: RunConfig): Issue[] {
   return SECTIONS.flatMap(({ path, rules }) => {
     const set = (at(given, path) ?? {}) as object;
     const options = at(run, path) as never;
-    return rules.filter((rule) => rule.option in set && !rule.hasEffect(options, run)).map((rule) => ({
-      path: [...path, rule.option],
-      text: `${[...path, rule.option].join(".")} has no effect ${rule.because}; leave it out`,
-    }));
+    return rules
+      .filter((rule) => rule.option in set && !rule.hasEffect(options, run))
+      .map((rule) => ({
+        path: [...path, rule.option],
+        text: `${[...path, rule.option].join(".")} has no effect ${rule.because}; leave it out`,
+      }));
   });
 }
 
@@ -47,7 +53,9 @@ function taskIssues(source: TaskSource, path: KeyPath, name: string): Issue[] {
     return [{ path: [...path, "task"], text: `${name}.task: no task "${source.task}"; ${remedy}` }];
   }
   if (isProcedural(source.task) && source.data !== undefined) {
-    return [{ path: [...path, "data"], text: `${name}.data has no effect: ${source.task} makes its own questions` }];
+    return [
+      { path: [...path, "data"], text: `${name}.data has no effect: ${source.task} makes its own questions` },
+    ];
   }
   if (!isProcedural(source.task) && source.data === undefined) {
     return [{ path, text: `${name}.data is missing: ${source.task} reads its questions from a folder` }];
@@ -61,22 +69,37 @@ function studentIssues(run: RunConfig): Issue[] {
     return [{ path: ["student"], text: "student: give one of path and from_scratch" }];
   }
   if (path === undefined && tokenizer !== undefined) {
-    return [{ path: ["student", "tokenizer"], text: "student.tokenizer has no effect without student.path; "
-      + "see student.from_scratch.tokenizer" }];
+    return [
+      {
+        path: ["student", "tokenizer"],
+        text: "student.tokenizer has no effect without student.path; " + "see student.from_scratch.tokenizer",
+      },
+    ];
   }
   const heads = scratch && scratch.num_attention_heads % scratch.num_key_value_heads !== 0;
-  return heads ? [{ path: ["student", "from_scratch", "num_key_value_heads"],
-    text: "student.from_scratch: num_attention_heads must be a multiple of num_key_value_heads" }] : [];
+  return heads
+    ? [
+        {
+          path: ["student", "from_scratch", "num_key_value_heads"],
+          text: "student.from_scratch: num_attention_heads must be a multiple of num_key_value_heads",
+        },
+      ]
+    : [];
 }
 
 function samplingIssues(run: RunConfig): Issue[] {
   const issues: Issue[] = [];
   if (run.sample.n_cot + run.sample.n_direct === 0) {
-    issues.push({ path: ["sample"], text: "sample: n_cot and n_direct are both 0: nothing would be sampled" });
+    issues.push({
+      path: ["sample"],
+      text: "sample: n_cot and n_direct are both 0: nothing would be sampled",
+    });
   }
   if (run.sample.temperature === 0 && Math.max(run.sample.n_cot, run.sample.n_direct) > 1) {
-    issues.push({ path: ["sample", "temperature"],
-      text: "sample.temperature 0 is greedy: more than one completion of a prompt would be the same" });
+    issues.push({
+      path: ["sample", "temperature"],
+      text: "sample.temperature 0 is greedy: more than one completion of a prompt would be the same",
+    });
   }
   if (run.evaluation.votes > 1 && run.evaluation.temperature === 0) {
     issues.push({ path: ["evaluation", "votes"], text: "evaluation.votes has no effect with temperature 0" });
@@ -94,9 +117,14 @@ function teacherIssues({ teacher }: RunConfig): Issue[] {
 /** What the sections must be to go together. */
 export function crossChecks(run: RunConfig): Issue[] {
   return [
-    ...studentIssues(run), ...teacherIssues(run), ...samplingIssues(run),
+    ...studentIssues(run),
+    ...teacherIssues(run),
+    ...samplingIssues(run),
     ...taskIssues(run.tasks.train, ["tasks", "train"], "tasks.train"),
-    ...(["in_domain", "out_domain"] as const).flatMap((domain) => run.tasks[domain].flatMap((source, index) =>
-      taskIssues(source, ["tasks", domain, index], `tasks.${domain}[${index}]`))),
+    ...(["in_domain", "out_domain"] as const).flatMap((domain) =>
+      run.tasks[domain].flatMap((source, index) =>
+        taskIssues(source, ["tasks", domain, index], `tasks.${domain}[${index}]`),
+      ),
+    ),
   ];
 }

@@ -1,4 +1,5 @@
-// A record to complete: a prompt as text or as messages, with whatever other fields it has. It does NOT render.
+// A record to complete: a prompt as text or as messages, with whatever other fields it has. It does NOT
+// render.
 import { fail } from "../errors";
 import type { Message } from "../text/chat-template";
 import { isObject } from "../text/tokenizer-files";
@@ -16,11 +17,15 @@ function isMessage(value: unknown): value is Message {
 
 /** @throws ERR_DATA naming the place and what stood there */
 export function parsePromptRecord(value: unknown, place: Place): PromptRecord {
-  const prompt = isObject(value) ? value.prompt ?? value.messages : undefined;
+  const prompt = isObject(value) ? (value.prompt ?? value.messages) : undefined;
   const isText = typeof prompt === "string";
   if (isText || (Array.isArray(prompt) && prompt.length > 0 && prompt.every(isMessage))) {
     return { prompt: prompt as string | readonly Message[], record: value as Record<string, unknown> };
   }
-  return fail("ERR_DATA", `${place}: field "prompt": a text or a list of messages is wanted, got `
-    + (JSON.stringify(prompt)?.slice(0, 80) ?? "nothing"), { place, field: "prompt" });
+  return fail(
+    "ERR_DATA",
+    `${place}: field "prompt": a text or a list of messages is wanted, got ` +
+      (JSON.stringify(prompt)?.slice(0, 80) ?? "nothing"),
+    { place, field: "prompt" },
+  );
 }

@@ -1,5 +1,5 @@
-// Plots as inline SVG: lines over steps, and dots with intervals. Colours are classes of the page's style, so that a plot
-// follows the page into dark mode and onto paper. It does NOT know what is plotted.
+// Plots as inline SVG: lines over steps, and dots with intervals. Colours are classes of the page's style, so
+// that a plot follows the page into dark mode and onto paper. It does NOT know what is plotted.
 import { number } from "./format";
 import { html, type Html } from "./markup";
 
@@ -29,7 +29,9 @@ export function ticks(low: number, high: number, count = 5): number[] {
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw) as number;
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
-  return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => Number(((first + index) * step).toPrecision(12)));
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) =>
+    Number(((first + index) * step).toPrecision(12)),
+  );
 }
 
 /** Means of neighbouring points, so that a long log stays a small file. */
@@ -65,8 +67,12 @@ function range(values: readonly number[]): [number, number] {
 function axes(x: Scale, y: Scale, xTicks: readonly number[], yTicks: readonly number[]): Html {
   const [left, right] = [MARGIN.left, WIDTH - MARGIN.right];
   const bottom = HEIGHT - MARGIN.bottom;
-  return html`${yTicks.map((value) => html`<line class="grid" x1="${left}" x2="${right}" y1="${fixed(y(value))}" y2="${fixed(y(value))}"/>
-<text class="tick" x="${left - 6}" y="${fixed(y(value) + 3.5)}" text-anchor="end">${number(value)}</text>`)}
+  return html`${yTicks.map(
+    (
+      value,
+    ) => html`<line class="grid" x1="${left}" x2="${right}" y1="${fixed(y(value))}" y2="${fixed(y(value))}"/>
+<text class="tick" x="${left - 6}" y="${fixed(y(value) + 3.5)}" text-anchor="end">${number(value)}</text>`,
+  )}
 ${xTicks.map((value) => html`<text class="tick" x="${fixed(x(value))}" y="${bottom + 15}" text-anchor="middle">${number(value)}</text>`)}
 <line class="axis" x1="${left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>`;
 }
@@ -78,8 +84,10 @@ function legend(names: readonly string[]): Html | undefined {
 
 /** Lines over optimizer steps. */
 export function lineChart({ title, yLabel, series, level }: LineChart): Html {
-  const drawn = series.map(({ name, points }) =>
-    ({ name, points: thin(points.filter(([, value]) => Number.isFinite(value))) }));
+  const drawn = series.map(({ name, points }) => ({
+    name,
+    points: thin(points.filter(([, value]) => Number.isFinite(value))),
+  }));
   const all = drawn.flatMap(({ points }) => points);
   const xs = all.map(([value]) => value);
   const [xLow, xHigh] = xs.length > 0 ? [Math.min(...xs), Math.max(...xs)] : [0, 1];
@@ -87,10 +95,14 @@ export function lineChart({ title, yLabel, series, level }: LineChart): Html {
   const x = scale(xLow, xHigh, MARGIN.left, WIDTH - MARGIN.right);
   const y = scale(yLow, yHigh, HEIGHT - MARGIN.bottom, MARGIN.top);
   const lines = drawn.map(({ points }, index) => {
-    const path = points.map(([px, py], at) => `${at === 0 ? "M" : "L"}${fixed(x(px))} ${fixed(y(py))}`).join("");
+    const path = points
+      .map(([px, py], at) => `${at === 0 ? "M" : "L"}${fixed(x(px))} ${fixed(y(py))}`)
+      .join("");
     return html`<path class="line c${index % 6}" d="${path}"/>`;
   });
-  const mark = level && html`<line class="level" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${fixed(y(level.y))}" y2="${fixed(y(level.y))}"/>
+  const mark =
+    level &&
+    html`<line class="level" x1="${MARGIN.left}" x2="${WIDTH - MARGIN.right}" y1="${fixed(y(level.y))}" y2="${fixed(y(level.y))}"/>
 <text class="tick" x="${WIDTH - MARGIN.right}" y="${fixed(y(level.y) - 4)}" text-anchor="end">${level.label}</text>`;
   return html`<figure><figcaption>${title}</figcaption>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${title}: ${yLabel} over optimizer steps">
@@ -119,17 +131,21 @@ export function intervalChart(title: string, rows: readonly IntervalRow[]): Html
   const height = heights.reduce((sum, one) => sum + one, 8) + 24;
   const x = scale(0, 1, NAME_WIDTH, DOT_WIDTH - 16);
   const names = rows[0]?.dots.map(({ name }) => name) ?? [];
-  const grid = [0, 0.2, 0.4, 0.6, 0.8, 1].map((share) => html`<line class="grid" x1="${fixed(x(share))}" x2="${fixed(x(share))}" y1="4" y2="${height - 20}"/>
-<text class="tick" x="${fixed(x(share))}" y="${height - 5}" text-anchor="middle">${Math.round(100 * share)} %</text>`);
+  const grid = [0, 0.2, 0.4, 0.6, 0.8, 1].map(
+    (
+      share,
+    ) => html`<line class="grid" x1="${fixed(x(share))}" x2="${fixed(x(share))}" y1="4" y2="${height - 20}"/>
+<text class="tick" x="${fixed(x(share))}" y="${height - 5}" text-anchor="middle">${Math.round(100 * share)} %</text>`,
+  );
   const groups = rows.map(({ group, dots }, index) => {
     const top = tops[index] as number;
     const middle = top + (dots.length * ROW) / 2;
     return html`<text class="name" x="${NAME_WIDTH - 14}" y="${fixed(middle + 4)}" text-anchor="end">${group}</text>
 ${dots.map(({ name, value, low, high }, at) => {
-    const y = fixed(top + at * ROW + ROW / 2);
-    return html`<g class="c${at % 6}"><title>${name}: ${(100 * value).toFixed(1)} % (${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)})</title>
+  const y = fixed(top + at * ROW + ROW / 2);
+  return html`<g class="c${at % 6}"><title>${name}: ${(100 * value).toFixed(1)} % (${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)})</title>
 <line class="interval" x1="${fixed(x(low))}" x2="${fixed(x(high))}" y1="${y}" y2="${y}"/><circle class="dot" cx="${fixed(x(value))}" cy="${y}" r="4"/></g>`;
-  })}`;
+})}`;
   });
   return html`<figure class="wide"><figcaption>${title}</figcaption>
 <svg viewBox="0 0 ${DOT_WIDTH} ${height}" role="img" aria-label="${title}">${grid}${groups}</svg>${legend(names)}</figure>`;

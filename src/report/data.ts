@@ -35,22 +35,43 @@ function pairFacts(report: PairReport): [string, string][] {
     ["pairs, of questions", `${report.pairs}, ${report.paired_questions} of ${report.questions}`],
     ["all samples right / all wrong", `${report.all_right} / ${report.all_wrong} questions`],
     ["without a target / without samples", `${report.without_target} / ${report.without_samples} questions`],
-    ["chosen from the teacher", `${percent(report.teacher_share)}, before the cap ${percent(report.teacher_share_uncapped)}`],
-    ["chosen from reasoned / direct samples", `${report.chosen_source.student_cot} / ${report.chosen_source.student_direct}`],
-    ["rejected from reasoned / direct samples", `${report.rejected_source.student_cot} / ${report.rejected_source.student_direct}`],
-    ["rejected although right", `${report.rejected_correct} (${share(report.rejected_correct, report.pairs)})`],
-    ["left out: equal texts / over the maximum / over the teacher's share",
-      `${report.identical} / ${report.over_maximum} / ${report.over_teacher_share}`],
-    ["length in words, chosen / rejected", `${number(length.chosen_mean, 3)} / ${number(length.rejected_mean, 3)}, `
-      + `gap ${number(length.gap_mean, 3)} ± ${number(length.gap_stdev, 3)}, chosen longer in ${percent(length.chosen_longer)}`],
+    [
+      "chosen from the teacher",
+      `${percent(report.teacher_share)}, before the cap ${percent(report.teacher_share_uncapped)}`,
+    ],
+    [
+      "chosen from reasoned / direct samples",
+      `${report.chosen_source.student_cot} / ${report.chosen_source.student_direct}`,
+    ],
+    [
+      "rejected from reasoned / direct samples",
+      `${report.rejected_source.student_cot} / ${report.rejected_source.student_direct}`,
+    ],
+    [
+      "rejected although right",
+      `${report.rejected_correct} (${share(report.rejected_correct, report.pairs)})`,
+    ],
+    [
+      "left out: equal texts / over the maximum / over the teacher's share",
+      `${report.identical} / ${report.over_maximum} / ${report.over_teacher_share}`,
+    ],
+    [
+      "length in words, chosen / rejected",
+      `${number(length.chosen_mean, 3)} / ${number(length.rejected_mean, 3)}, ` +
+        `gap ${number(length.gap_mean, 3)} ± ${number(length.gap_stdev, 3)}, chosen longer in ${percent(length.chosen_longer)}`,
+    ],
   ];
 }
 
 function pairs({ pairs: reports }: RunSummary): Html {
-  const blocks = reports.map((report) => html`<h3>Round ${report.iteration + 1}: policy ${report.policy}, target from ${report.target_source}, scored on the ${report.dpo_prompt} prompt</h3>
+  const blocks = reports.map(
+    (
+      report,
+    ) => html`<h3>Round ${report.iteration + 1}: policy ${report.policy}, target from ${report.target_source}, scored on the ${report.dpo_prompt} prompt</h3>
 <div class="scroll"><table><thead><tr><th>samples</th><th>drawn</th><th>right</th><th>unreadable</th><th>cut at the limit</th><th>duplicates</th></tr></thead>
 <tbody>${sampleRow("with the trigger", report.cot)}${sampleRow("without", report.direct)}</tbody></table></div>
-<table><tbody>${pairFacts(report).map(([name, value]) => html`<tr><td>${name}</td><td>${value}</td></tr>`)}</tbody></table>`);
+<table><tbody>${pairFacts(report).map(([name, value]) => html`<tr><td>${name}</td><td>${value}</td></tr>`)}</tbody></table>`,
+  );
   return html`<h2>Reasoning paths and preference pairs</h2>${blocks}`;
 }
 
@@ -61,8 +82,11 @@ function leakage({ data }: RunSummary): Html {
 (${found.exact_distinct} distinct), ${found.ngram} more share a run of ${found.n} words. ${plural(dropped, "train question")} left out of
 training; after that ${left === 0 ? "no evaluation question is in the training data" : `${left} are left`}.
 ${data.leaked_documents > 0 && html`${plural(data.leaked_documents, "document")} of pre-training left out for the same reason.`}</p>
-${examples.length > 0 && html`<details><summary>first findings</summary><table><thead><tr><th>evaluation question</th><th>train question</th><th>kind</th><th>shared</th></tr></thead>
-<tbody>${examples.map((leak) => html`<tr><td>${leak.id}</td><td>${leak.train_id}</td><td>${leak.kind}</td><td>${leak.shared}</td></tr>`)}</tbody></table></details>`}`;
+${
+  examples.length > 0 &&
+  html`<details><summary>first findings</summary><table><thead><tr><th>evaluation question</th><th>train question</th><th>kind</th><th>shared</th></tr></thead>
+<tbody>${examples.map((leak) => html`<tr><td>${leak.id}</td><td>${leak.train_id}</td><td>${leak.kind}</td><td>${leak.shared}</td></tr>`)}</tbody></table></details>`
+}`;
 }
 
 export function dataSections(summary: RunSummary): Html {

@@ -15,7 +15,11 @@ export function duration(seconds: number): string {
 /** 987, 12.3k, 4.56M: three digits. */
 export function compact(value: number): string {
   const size = Math.abs(value);
-  for (const [unit, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]] as const) {
+  for (const [unit, letter] of [
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ] as const) {
     if (size >= unit) return `${(value / unit).toPrecision(3)}${letter}`;
   }
   return size >= 100 || Number.isInteger(value) ? value.toFixed(0) : value.toPrecision(3);
@@ -29,7 +33,9 @@ export function number(value: number, digits = 4): string {
 
 /** A share in [0, 1] as 12.3 %. */
 export function percent(share: number | null | undefined, digits = 1): string {
-  return share === null || share === undefined || !Number.isFinite(share) ? "n/a" : `${(100 * share).toFixed(digits)} %`;
+  return share === null || share === undefined || !Number.isFinite(share)
+    ? "n/a"
+    : `${(100 * share).toFixed(digits)} %`;
 }
 
 /** A difference of shares in points with its sign. */

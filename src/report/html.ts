@@ -17,16 +17,24 @@ Seed ${summary.seed}. ${summary.device}. ${duration(summary.seconds)} of computi
 }
 
 function examples({ examples: list }: RunSummary): Html {
-  const blocks = list.map((one) => html`<article class="example"><header><span class="soft">${one.task}, ${one.domain}-domain, ${one.id}; gold ${one.gold}</span>
-<p>${one.question}</p></header><div class="answers">${one.answers.map(({ model, completion, answer, correct }) => html`<div><span class="soft">${model}</span>
-<span class="${correct ? "good" : "bad"}">${correct ? "✓" : "✗"} ${answer ?? "no answer"}</span><pre>${completion}</pre></div>`)}</div></article>`);
+  const blocks = list.map(
+    (
+      one,
+    ) => html`<article class="example"><header><span class="soft">${one.task}, ${one.domain}-domain, ${one.id}; gold ${one.gold}</span>
+<p>${one.question}</p></header><div class="answers">${one.answers.map(
+      ({ model, completion, answer, correct }) => html`<div><span class="soft">${model}</span>
+<span class="${correct ? "good" : "bad"}">${correct ? "✓" : "✗"} ${answer ?? "no answer"}</span><pre>${completion}</pre></div>`,
+    )}</div></article>`,
+  );
   return html`<h2>Completions side by side</h2>
 <p class="soft">Of each task the first question that was gained by self-refinement, lost, kept right and kept wrong, where there is one.</p>${blocks}`;
 }
 
 function measured(summary: RunSummary): Html {
-  const stages = summary.stages.map(({ name, key, seconds, cached }) =>
-    html`<tr><td>${name}</td><td>${duration(seconds)}</td><td>${cached ? "taken from before" : ""}</td><td><code>${key.slice(0, 16)}</code></td></tr>`);
+  const stages = summary.stages.map(
+    ({ name, key, seconds, cached }) =>
+      html`<tr><td>${name}</td><td>${duration(seconds)}</td><td>${cached ? "taken from before" : ""}</td><td><code>${key.slice(0, 16)}</code></td></tr>`,
+  );
   return html`<h2>What was measured</h2>
 <div class="scroll"><table><thead><tr><th>stage</th><th>time</th><th></th><th>key</th></tr></thead><tbody>${stages}</tbody>
 <caption>A key is the hash of a stage's options and inputs: equal keys, equal results, bit for bit, on the same device.</caption></table></div>

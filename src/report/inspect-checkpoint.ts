@@ -1,12 +1,24 @@
-// What a checkpoint is: its dimensions, parameters and files, read without loading its weights. It does NOT check them.
+// What a checkpoint is: its dimensions, parameters and files, read without loading its weights. It does NOT
+// check them.
 import { join } from "node:path";
 import { readJson } from "../files";
 import { planRead } from "../checkpoint/huggingface";
 import { compact } from "./format";
 
 const SHOWN = [
-  "model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-  "head_dim", "vocab_size", "max_position_embeddings", "rope_theta", "tie_word_embeddings", "torch_dtype", "dtype",
+  "model_type",
+  "hidden_size",
+  "intermediate_size",
+  "num_hidden_layers",
+  "num_attention_heads",
+  "num_key_value_heads",
+  "head_dim",
+  "vocab_size",
+  "max_position_embeddings",
+  "rope_theta",
+  "tie_word_embeddings",
+  "torch_dtype",
+  "dtype",
 ] as const;
 
 export async function inspectCheckpoint(path: string): Promise<{ data: unknown; text: string }> {

@@ -1,5 +1,5 @@
-// What a file of records holds: how many of which shape, and, with a tokenizer, the audit of them as training rows.
-// It does NOT change the file.
+// What a file of records holds: how many of which shape, and, with a tokenizer, the audit of them as training
+// rows. It does NOT change the file.
 import { type AuditReport, auditExamples, auditMessages } from "../data/audit";
 import { encodePairs, encodeSft, type EncodedPair, type EncodedSft, type Named } from "../data/encode";
 import { type PairRecord, parsePairRecord, parseSftRecord } from "../data/formats";
@@ -25,28 +25,38 @@ async function read(path: string): Promise<Rows> {
   return rows.named.length > 0 ? rows : fail("ERR_DATA", `${path}: no records`, { path });
 }
 
-/** Records with `chosen` are pairs, all others are to be learned from. @throws ERR_DATA naming file and line */
+/**
+ * Records with `chosen` are pairs, all others are to be learned from. @throws ERR_DATA naming file and line
+ */
 function encode(rows: Rows, tokenizer: Tokenizer, template: TemplateName): (EncodedSft | EncodedPair)[] {
   const isPairs = "chosen" in ((rows.named[0]?.record ?? {}) as object);
   if (isPairs) {
-    const pairs = rows.named.map(({ record, name }): Named<PairRecord> => ({ record: parsePairRecord(record, name), name }));
+    const pairs = rows.named.map(({ record, name }): Named<PairRecord> => ({
+      record: parsePairRecord(record, name),
+      name,
+    }));
     return encodePairs(tokenizer, pairs).examples;
   }
-  return encodeSft(tokenizer, rows.named.map(({ record, name }) => ({ record: parseSftRecord(record, name), name })),
-    { template }).examples;
+  return encodeSft(
+    tokenizer,
+    rows.named.map(({ record, name }) => ({ record: parseSftRecord(record, name), name })),
+    { template },
+  ).examples;
 }
 
 function auditText(report: AuditReport): string[] {
   const findings = auditMessages(report);
   return [
-    `${plural(report.sequences, "sequence")}, ${report.tokens} tokens, mean ${number(report.tokens / report.sequences, 3)}, `
-      + `longest ${report.longest}; ${percent(report.maskedShare)} of the tokens are prompt`,
+    `${plural(report.sequences, "sequence")}, ${report.tokens} tokens, mean ${number(report.tokens / report.sequences, 3)}, ` +
+      `longest ${report.longest}; ${percent(report.maskedShare)} of the tokens are prompt`,
     ...(findings.length > 0 ? findings : ["no findings"]),
   ];
 }
 
 export async function inspectFile(
-  path: string, model: string | undefined, template: TemplateName,
+  path: string,
+  model: string | undefined,
+  template: TemplateName,
 ): Promise<{ data: unknown; text: string }> {
   const rows = await read(path);
   const shapes = [...rows.shapes].map(([fields, count]) => `${String(count).padStart(7)}  ${fields}`);

@@ -1,4 +1,5 @@
-// What a run's directory holds: stages that are done, stages under way, and their times. It does NOT recompute.
+// What a run's directory holds: stages that are done, stages under way, and their times. It does NOT
+// recompute.
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,14 +18,21 @@ interface StageState {
 async function stagesIn(root: string, kind: "stages" | "work"): Promise<StageState[]> {
   const folder = join(root, kind);
   const names = existsSync(folder) ? (await readdir(folder)).sort() : [];
-  return Promise.all(names.map(async (entry) => {
-    const directory = join(folder, entry);
-    const timing = existsSync(join(directory, "timing.json"))
-      ? (await readJson(join(directory, "timing.json"))) as { seconds?: number } : {};
-    const state = kind === "stages" ? "done" as const
-      : existsSync(join(directory, "lock")) ? "being computed" as const : "unfinished" as const;
-    return { name: entry.replace(/-[0-9a-f]{16}$/, ""), state, seconds: timing.seconds ?? null, directory };
-  }));
+  return Promise.all(
+    names.map(async (entry) => {
+      const directory = join(folder, entry);
+      const timing = existsSync(join(directory, "timing.json"))
+        ? ((await readJson(join(directory, "timing.json"))) as { seconds?: number })
+        : {};
+      const state =
+        kind === "stages"
+          ? ("done" as const)
+          : existsSync(join(directory, "lock"))
+            ? ("being computed" as const)
+            : ("unfinished" as const);
+      return { name: entry.replace(/-[0-9a-f]{16}$/, ""), state, seconds: timing.seconds ?? null, directory };
+    }),
+  );
 }
 
 export async function inspectRun(path: string): Promise<{ data: unknown; text: string }> {
@@ -32,7 +40,11 @@ export async function inspectRun(path: string): Promise<{ data: unknown; text: s
   if (stages.length === 0) {
     fail("ERR_DATA", `${path}: neither a checkpoint (no config.json) nor a run (no stages)`, { path });
   }
-  const rows = stages.map(({ name, state, seconds, directory }) =>
-    [name, state, seconds === null ? "" : duration(seconds), directory]);
+  const rows = stages.map(({ name, state, seconds, directory }) => [
+    name,
+    state,
+    seconds === null ? "" : duration(seconds),
+    directory,
+  ]);
   return { data: { path, stages }, text: textTable(["stage", "state", "time", "directory"], rows, "") };
 }

@@ -7,13 +7,19 @@ export class Html {
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;",
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
 };
 
 export function escapeHtml(text: string): string {
   // Control characters are no part of HTML; a model may well write them.
   // eslint-disable-next-line no-control-regex -- they are what is searched for
-  return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, "\ufffd").replace(/[&<>"']/g, (sign) => ENTITIES[sign]!);
+  return text
+    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/g, "\ufffd")
+    .replace(/[&<>"']/g, (sign) => ENTITIES[sign]!);
 }
 
 export type Part = string | number | Html | undefined | false | readonly Part[];
@@ -26,5 +32,7 @@ function render(part: Part): string {
 
 /** A template of markup: text put in is escaped, markup and lists of it are not. */
 export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Html {
-  return new Html(strings.reduce((all, text, index) => all + text + (index < parts.length ? render(parts[index]) : ""), ""));
+  return new Html(
+    strings.reduce((all, text, index) => all + text + (index < parts.length ? render(parts[index]) : ""), ""),
+  );
 }

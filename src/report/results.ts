@@ -1,5 +1,5 @@
-// The report's main part: accuracy of every model on every task with intervals and the paired test. Shared by the
-// terminal and the page, so that both say the same. It does NOT compute.
+// The report's main part: accuracy of every model on every task with intervals and the paired test. Shared by
+// the terminal and the page, so that both say the same. It does NOT compute.
 import type { Comparison } from "../evaluate/compare";
 import type { Matrix, MatrixCell, MatrixColumn } from "../evaluate/matrix";
 import { MODEL_NAMES, type RunSummary } from "../run/summary";
@@ -34,8 +34,10 @@ const cellText = ({ accuracy, low, high }: MatrixCell): string =>
   `${percent(accuracy)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
 
 export function effectText(effect: Comparison): string {
-  return `${points(effect.difference)} points [${points(effect.low)}, ${points(effect.high)}], `
-    + `gained ${effect.gained}, lost ${effect.lost}, p ${pValueText(effect.p_value)}`;
+  return (
+    `${points(effect.difference)} points [${points(effect.low)}, ${points(effect.high)}], ` +
+    `gained ${effect.gained}, lost ${effect.lost}, p ${pValueText(effect.p_value)}`
+  );
 }
 
 const pValueText = (p: number): string => (p < 0.001 ? pValue(p) : `= ${pValue(p)}`);
@@ -43,30 +45,46 @@ const pValueText = (p: number): string => (p < 0.001 ? pValue(p) : `= ${pValue(p
 /** The table and the test as text for a terminal. */
 export function resultText({ matrix }: RunSummary): string {
   const columns = headColumns(matrix);
-  const rows = matrix.rows.map(({ model, cells }) =>
-    [model, ...columns.map(({ name }) => { const cell = cells[name]; return cell ? cellText(cell) : "n/a"; })]);
-  const head = ["accuracy [95 % interval]", ...columns.map((column) => `${column.domain}-domain: ${columnTitle(column)}`)];
+  const rows = matrix.rows.map(({ model, cells }) => [
+    model,
+    ...columns.map(({ name }) => {
+      const cell = cells[name];
+      return cell ? cellText(cell) : "n/a";
+    }),
+  ]);
+  const head = [
+    "accuracy [95 % interval]",
+    ...columns.map((column) => `${column.domain}-domain: ${columnTitle(column)}`),
+  ];
   const effects = columns.flatMap((column) => {
     const effect = refinementEffect(matrix, column.name);
     return effect ? [`  ${columnTitle(column)}: ${effectText(effect)}`] : [];
   });
-  const test = effects.length > 0
-    ? ["", `  ${MODEL_NAMES.refined} against ${MODEL_NAMES.tuned}, paired (exact McNemar, bootstrap interval):`,
-      ...effects.map((line) => `  ${line}`)]
-    : [];
+  const test =
+    effects.length > 0
+      ? [
+          "",
+          `  ${MODEL_NAMES.refined} against ${MODEL_NAMES.tuned}, paired (exact McNemar, bootstrap interval):`,
+          ...effects.map((line) => `  ${line}`),
+        ]
+      : [];
   return [textTable(head, rows), ...test].join("\n");
 }
 
 function headline({ matrix }: RunSummary): Html {
   const cards = headColumns(matrix).flatMap((column) => {
-    const [tuned, refined] = [MODEL_NAMES.tuned, MODEL_NAMES.refined].map((name) => cellOf(matrix, name, column.name));
+    const [tuned, refined] = [MODEL_NAMES.tuned, MODEL_NAMES.refined].map((name) =>
+      cellOf(matrix, name, column.name),
+    );
     const effect = refinementEffect(matrix, column.name);
     if (!tuned || !refined || !effect) return [];
     const tone = effect.low > 0 ? "good" : effect.high < 0 ? "bad" : "";
-    return [html`<div class="card"><span>${column.domain}-domain (${columnTitle(column)})</span>
+    return [
+      html`<div class="card"><span>${column.domain}-domain (${columnTitle(column)})</span>
 <b>${percent(tuned.accuracy)} → ${percent(refined.accuracy)}</b>
 <span class="${tone}">${points(effect.difference)} points, 95 % [${points(effect.low)}, ${points(effect.high)}]</span>
-<span>preserved ${percent(effect.preservation_rate)}; McNemar p ${pValueText(effect.p_value)}</span></div>`];
+<span>preserved ${percent(effect.preservation_rate)}; McNemar p ${pValueText(effect.p_value)}</span></div>`,
+    ];
   });
   return html`<div class="headline">${cards}</div>`;
 }
@@ -77,23 +95,33 @@ function tableCell(cell: MatrixCell | undefined): Html {
 }
 
 function accuracyTable(matrix: Matrix): Html {
-  const rows = matrix.rows.map(({ model, cells }) => html`<tr class="${model === MODEL_NAMES.refined ? "strong" : ""}"><td>${model}</td>
-${matrix.columns.map(({ name }) => tableCell(cells[name]))}</tr>`);
+  const rows = matrix.rows.map(
+    ({ model, cells }) => html`<tr class="${model === MODEL_NAMES.refined ? "strong" : ""}"><td>${model}</td>
+${matrix.columns.map(({ name }) => tableCell(cells[name]))}</tr>`,
+  );
   const counts = matrix.columns.map(({ name }) => html`<td>${matrix.rows[0]?.cells[name]?.n ?? 0}</td>`);
-  return html`<div class="scroll"><table><thead><tr><th>model</th>${matrix.columns.map((column) =>
-    html`<th>${columnTitle(column)}<br><span class="soft">${column.domain}-domain</span></th>`)}</tr></thead>
+  return html`<div class="scroll"><table><thead><tr><th>model</th>${matrix.columns.map(
+    (column) => html`<th>${columnTitle(column)}<br><span class="soft">${column.domain}-domain</span></th>`,
+  )}</tr></thead>
 <tbody>${rows}<tr><td class="soft">questions</td>${counts}</tr></tbody>
 <caption>Accuracy, greedy unless the configuration says otherwise, with 95 % Wilson intervals. A completion without a readable answer is wrong.</caption></table></div>`;
 }
 
 function comparisonTable(matrix: Matrix): Html {
-  const rows = matrix.rows.filter(({ model }) => model !== matrix.baseline).flatMap(({ model, cells }) =>
-    matrix.columns.flatMap((column) => {
-      const one = cells[column.name]?.versus_baseline;
-      return one ? [html`<tr><td>${model}</td><td>${columnTitle(column)}</td><td>${points(one.difference)}</td>
+  const rows = matrix.rows
+    .filter(({ model }) => model !== matrix.baseline)
+    .flatMap(({ model, cells }) =>
+      matrix.columns.flatMap((column) => {
+        const one = cells[column.name]?.versus_baseline;
+        return one
+          ? [
+              html`<tr><td>${model}</td><td>${columnTitle(column)}</td><td>${points(one.difference)}</td>
 <td>${points(one.low)} to ${points(one.high)}</td><td>${one.gained}</td><td>${one.lost}</td><td>${pValue(one.p_value)}</td>
-<td>${percent(one.preservation_rate)}</td></tr>`] : [];
-    }));
+<td>${percent(one.preservation_rate)}</td></tr>`,
+            ]
+          : [];
+      }),
+    );
   return html`<div class="scroll"><table><thead><tr><th>against ${matrix.baseline ?? ""}</th><th>task</th><th>points</th><th>95 %</th>
 <th>gained</th><th>lost</th><th>p</th><th>preserved</th></tr></thead><tbody>${rows}</tbody>
 <caption>Same questions, paired: bootstrap interval of the difference, exact two-sided McNemar test, and the share of questions right before that are right after.</caption></table></div>`;
@@ -101,20 +129,25 @@ function comparisonTable(matrix: Matrix): Html {
 
 function failureTable(matrix: Matrix): Html {
   const columns = matrix.columns.filter(({ pooled }) => !pooled);
-  const rows = matrix.rows.map(({ model, cells }) => html`<tr><td>${model}</td>
-${columns.map(({ name }) => html`<td>${percent(cells[name]?.extraction_failure_rate)}</td>`)}</tr>`);
+  const rows = matrix.rows.map(
+    ({ model, cells }) => html`<tr><td>${model}</td>
+${columns.map(({ name }) => html`<td>${percent(cells[name]?.extraction_failure_rate)}</td>`)}</tr>`,
+  );
   return html`<h3>Answers that could not be read</h3><div class="scroll"><table><thead><tr><th>model</th>
 ${columns.map((column) => html`<th>${columnTitle(column)}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
 export function resultSection(summary: RunSummary): Html {
   const { matrix } = summary;
-  const chart = intervalChart("Accuracy with 95 % intervals", matrix.columns.map((column) => ({
-    group: columnTitle(column),
-    dots: matrix.rows.flatMap(({ model, cells }) => {
-      const cell = cells[column.name];
-      return cell ? [{ name: model, value: cell.accuracy, low: cell.low, high: cell.high }] : [];
-    }),
-  })));
+  const chart = intervalChart(
+    "Accuracy with 95 % intervals",
+    matrix.columns.map((column) => ({
+      group: columnTitle(column),
+      dots: matrix.rows.flatMap(({ model, cells }) => {
+        const cell = cells[column.name];
+        return cell ? [{ name: model, value: cell.accuracy, low: cell.low, high: cell.high }] : [];
+      }),
+    })),
+  );
   return html`${headline(summary)}<h2>Accuracy</h2>${chart}${accuracyTable(matrix)}${comparisonTable(matrix)}${failureTable(matrix)}`;
 }

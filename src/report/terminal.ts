@@ -58,7 +58,10 @@ export class Terminal {
   private lastShown = 0;
   private barIsDrawn = false;
 
-  constructor(private readonly stream: TextStream, private readonly options: TerminalOptions = {}) {}
+  constructor(
+    private readonly stream: TextStream,
+    private readonly options: TerminalOptions = {},
+  ) {}
 
   private get live(): boolean {
     return this.stream.isTTY === true && !this.options.quiet;
@@ -102,7 +105,9 @@ export class Terminal {
     const state = this.current;
     if (state === undefined) return;
     const { label, finished, total, unit, detail } = state;
-    const facts = [`${finished}/${total} ${unit}`, this.pace?.describe(state), detail].filter(Boolean).join("  ");
+    const facts = [`${finished}/${total} ${unit}`, this.pace?.describe(state), detail]
+      .filter(Boolean)
+      .join("  ");
     if (!this.live) {
       this.stream.write(`  ${label}: ${facts}\n`);
       return;
@@ -122,13 +127,22 @@ export class Terminal {
 const width = (text: string): number => [...text].length;
 
 /** Columns aligned, the first to the left and the others to the right, a rule under the head. */
-export function textTable(head: readonly string[], rows: readonly (readonly string[])[], indent = "  "): string {
+export function textTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  indent = "  ",
+): string {
   const widths = head.map((_, column) => Math.max(...[head, ...rows].map((row) => width(row[column] ?? ""))));
-  const line = (row: readonly string[]) => indent + widths.map((most, column) => {
-    const text = row[column] ?? "";
-    const space = " ".repeat(most - width(text));
-    return column === 0 ? text + space : space + text;
-  }).join("  ").trimEnd();
+  const line = (row: readonly string[]) =>
+    indent +
+    widths
+      .map((most, column) => {
+        const text = row[column] ?? "";
+        const space = " ".repeat(most - width(text));
+        return column === 0 ? text + space : space + text;
+      })
+      .join("  ")
+      .trimEnd();
   const rule = indent + "─".repeat(widths.reduce((sum, most) => sum + most + 2, -2));
   return [line(head), rule, ...rows.map(line)].join("\n");
 }

@@ -1,5 +1,5 @@
-// The report's part on training: one block of plots for each stage that trained, and what its rows looked like.
-// It does NOT know what is good or bad.
+// The report's part on training: one block of plots for each stage that trained, and what its rows looked
+// like. It does NOT know what is good or bad.
 import type { TrainingSummary } from "../run/summary";
 import type { LoggedStep } from "../run/training-log";
 import { lineChart, type LineChart } from "./chart";
@@ -19,19 +19,50 @@ const COMMON: readonly Plot[] = [
 ];
 
 const PREFERENCE: readonly Plot[] = [
-  { title: "Rewards", yLabel: "β · log ratio", level: { y: 0, label: "" },
-    metrics: [["rewards/chosen", "chosen"], ["rewards/rejected", "rejected"]] },
-  { title: "Reward margin", yLabel: "chosen − rejected", level: { y: 0, label: "" }, metrics: [["rewards/margins", "margin"]] },
-  { title: "Reward accuracy", yLabel: "share of pairs", level: { y: 0.5, label: "chance" },
-    metrics: [["rewards/accuracies", "accuracy"]] },
-  { title: "Log-probabilities", yLabel: "nats, whole completion",
-    metrics: [["logps/chosen", "chosen"], ["logps/rejected", "rejected"]] },
-  { title: "Estimated KL to the reference", yLabel: "nats", level: { y: 0, label: "" }, metrics: [["objective/kl", "KL"]] },
+  {
+    title: "Rewards",
+    yLabel: "β · log ratio",
+    level: { y: 0, label: "" },
+    metrics: [
+      ["rewards/chosen", "chosen"],
+      ["rewards/rejected", "rejected"],
+    ],
+  },
+  {
+    title: "Reward margin",
+    yLabel: "chosen − rejected",
+    level: { y: 0, label: "" },
+    metrics: [["rewards/margins", "margin"]],
+  },
+  {
+    title: "Reward accuracy",
+    yLabel: "share of pairs",
+    level: { y: 0.5, label: "chance" },
+    metrics: [["rewards/accuracies", "accuracy"]],
+  },
+  {
+    title: "Log-probabilities",
+    yLabel: "nats, whole completion",
+    metrics: [
+      ["logps/chosen", "chosen"],
+      ["logps/rejected", "rejected"],
+    ],
+  },
+  {
+    title: "Estimated KL to the reference",
+    yLabel: "nats",
+    level: { y: 0, label: "" },
+    metrics: [["objective/kl", "KL"]],
+  },
 ];
 
 function plotOf({ metrics, ...chart }: Plot, steps: readonly LoggedStep[]): Html {
   const series = metrics.map(([metric, name]) => ({
-    name, points: steps.flatMap((step) => { const y = step[metric]; return y === undefined ? [] : [[step.step, y] as const]; }),
+    name,
+    points: steps.flatMap((step) => {
+      const y = step[metric];
+      return y === undefined ? [] : [[step.step, y] as const];
+    }),
   }));
   return lineChart({ ...chart, series });
 }
@@ -41,8 +72,11 @@ function rowFacts({ counts, audit }: TrainingSummary): string {
   if (counts.dropped > 0) facts.push(`${counts.dropped} rows too long and left out`);
   if (counts.truncated > 0) facts.push(`${counts.truncated} rows cut`);
   if (audit) {
-    facts.push(`${compact(audit.tokens)} tokens, ${percent(audit.maskedShare)} of them prompt, longest ${audit.longest}`);
-    const found = Object.entries(audit.issues).filter(([, { count }]) => count > 0)
+    facts.push(
+      `${compact(audit.tokens)} tokens, ${percent(audit.maskedShare)} of them prompt, longest ${audit.longest}`,
+    );
+    const found = Object.entries(audit.issues)
+      .filter(([, { count }]) => count > 0)
       .map(([issue, { count }]) => `${issue.replaceAll("_", " ")} in ${count}`);
     facts.push(found.length > 0 ? `audit: ${found.join(", ")}` : "audit: no findings");
   }
@@ -50,11 +84,13 @@ function rowFacts({ counts, audit }: TrainingSummary): string {
 }
 
 export function trainingSection(trainings: readonly TrainingSummary[]): Html {
-  const blocks = trainings.filter(({ steps }) => steps.length > 0).map((training) => {
-    const isPreference = training.steps[0]?.["rewards/margins"] !== undefined;
-    const plots = isPreference ? [COMMON[0]!, ...PREFERENCE] : COMMON;
-    return html`<h3>${training.stage}</h3><p class="soft">${rowFacts(training)}.</p>
+  const blocks = trainings
+    .filter(({ steps }) => steps.length > 0)
+    .map((training) => {
+      const isPreference = training.steps[0]?.["rewards/margins"] !== undefined;
+      const plots = isPreference ? [COMMON[0]!, ...PREFERENCE] : COMMON;
+      return html`<h3>${training.stage}</h3><p class="soft">${rowFacts(training)}.</p>
 <div class="plots">${plots.map((plot) => plotOf(plot, training.steps))}</div>`;
-  });
+    });
   return html`<h2>Training</h2>${blocks}`;
 }

@@ -18,7 +18,11 @@ export class RunContext {
   /** Every stage this run used, in order. */
   readonly results: StageResult[] = [];
 
-  constructor(readonly config: RunConfig, readonly store: StageStore, readonly control: RunControl) {}
+  constructor(
+    readonly config: RunConfig,
+    readonly store: StageStore,
+    readonly control: RunControl,
+  ) {}
 
   /** The seed of a stage. */
   seed(...names: readonly (string | number)[]): number {
@@ -37,11 +41,13 @@ export class RunContext {
   }
 
   /** Runs a stage, or finds it done. */
-  async* stage(
-    spec: StageSpec, compute: (work: string) => AsyncGenerator<StageEvent, void>,
+  async *stage(
+    spec: StageSpec,
+    compute: (work: string) => AsyncGenerator<StageEvent, void>,
   ): AsyncGenerator<RunEvent, StageResult> {
     this.control.signal?.throwIfAborted();
-    if (this.control.fresh && !this.results.some(({ key }) => key === this.store.key(spec))) await this.store.forget(spec);
+    if (this.control.fresh && !this.results.some(({ key }) => key === this.store.key(spec)))
+      await this.store.forget(spec);
     yield { type: "stage_begin", stage: spec.name, key: this.store.key(spec) };
     const result = yield* this.store.run<StageEvent>(spec, compute);
     this.results.push(result);

@@ -1,5 +1,5 @@
-// One seed of a run to the seeds of its stages, so that no two stages draw the same numbers and a run has one seed to
-// set. It does NOT draw anything.
+// One seed of a run to the seeds of its stages, so that no two stages draw the same numbers and a run has one
+// seed to set. It does NOT draw anything.
 import { sha256 } from "../files";
 
 /** A seed in [0, 2^52): a function of the run's seed and the names alone. */

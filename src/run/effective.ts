@@ -1,5 +1,5 @@
-// A section of a run holds all options, defaults filled in; a call refuses options that would have no effect. Here the
-// idle ones are left out. It does NOT decide which are idle for a user: config/effects.ts does.
+// A section of a run holds all options, defaults filled in; a call refuses options that would have no effect.
+// Here the idle ones are left out. It does NOT decide which are idle for a user: config/effects.ts does.
 
 interface Schedule {
   max_steps: number;
@@ -32,6 +32,9 @@ export function effectiveDecoding<T extends Decoding>(options: T): Partial<T> {
 }
 
 /** What decides a completion: the size of the batch it is decoded in does not. */
-export function decisiveDecoding<T extends { max_batch: number }>({ max_batch: _, ...rest }: T): Omit<T, "max_batch"> {
+export function decisiveDecoding<T extends { max_batch: number }>({
+  max_batch: _,
+  ...rest
+}: T): Omit<T, "max_batch"> {
   return rest;
 }

@@ -1,6 +1,6 @@
 // The whole method as stages: demonstrations, student, instruction-tuning, reasoning paths, pairs, preference
-// optimization, controls, examination, report. What was computed before with the same options and inputs is taken as it
-// is. It does NOT know the command line.
+// optimization, controls, examination, report. What was computed before with the same options and inputs is
+// taken as it is. It does NOT know the command line.
 import { join } from "node:path";
 import type { RunConfig } from "../config/run-options";
 import { stableJson, writeFileAtomic } from "../files";
@@ -34,7 +34,9 @@ export interface RunPlace {
 const slug = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
 
 async function* examine(
-  context: RunContext, models: readonly NamedModel[], questions: RunQuestions,
+  context: RunContext,
+  models: readonly NamedModel[],
+  questions: RunQuestions,
 ): AsyncGenerator<RunEvent, ModelPredictions[]> {
   const examined: ModelPredictions[] = [];
   for (const { name, model } of models) {
@@ -49,8 +51,11 @@ async function* examine(
 
 function sourcesOf(questions: RunQuestions, demos: StageResult): PairSources {
   return {
-    task: questions.task, questions: questions.train, questionsKey: questions.key,
-    demonstrations: join(demos.directory, DEMONSTRATIONS_FILE), demonstrationsKey: demos.key,
+    task: questions.task,
+    questions: questions.train,
+    questionsKey: questions.key,
+    demonstrations: join(demos.directory, DEMONSTRATIONS_FILE),
+    demonstrationsKey: demos.key,
   };
 }
 
@@ -63,16 +68,22 @@ async function writeResults(directory: string, summary: RunSummary): Promise<str
 
 /**
  * Runs the method. The last event is `finished`; a consumer that is slow holds the run back.
- * @throws what a stage throws; the signal's reason when aborted, with all that was done kept for the next call
+ * @throws what a stage throws; the signal's reason when aborted, with all that was done kept for the next
+ * call
  */
 export async function* runPipeline(
-  config: RunConfig, place: RunPlace, control: RunControl = {},
+  config: RunConfig,
+  place: RunPlace,
+  control: RunControl = {},
 ): AsyncGenerator<RunEvent, RunSummary> {
   const context = new RunContext(config, new StageStore(place.directory), control);
   const questions = await loadQuestions(config);
   if (questions.leakage.dropped > 0) {
-    yield { type: "warning", stage: "questions",
-      message: `${questions.leakage.dropped} train questions recur in the evaluation sets and are left out of training` };
+    yield {
+      type: "warning",
+      stage: "questions",
+      message: `${questions.leakage.dropped} train questions recur in the evaluation sets and are left out of training`,
+    };
   }
   const demos = yield* demosStage(context, questions.task, questions.train, questions.key);
   const student = yield* studentStages(context, questions, demos);
@@ -81,11 +92,22 @@ export async function* runPipeline(
   const refinement = yield* refinementStages(context, tuned, sources);
   const controls = yield* controlStages(context, student.model, tuned, refinement.pairs[0]!, sources);
   const models: NamedModel[] = [
-    { name: MODEL_NAMES.base, model: student.model }, { name: MODEL_NAMES.tuned, model: tuned },
-    ...refinement.models, ...controls.models,
+    { name: MODEL_NAMES.base, model: student.model },
+    { name: MODEL_NAMES.tuned, model: tuned },
+    ...refinement.models,
+    ...controls.models,
   ];
   const examined = yield* examine(context, models, questions);
-  const summary = await summarize({ context, questions, student, demos, refinement, models, examined, notes: controls.notes });
+  const summary = await summarize({
+    context,
+    questions,
+    student,
+    demos,
+    refinement,
+    models,
+    examined,
+    notes: controls.notes,
+  });
   const directory = place.results ?? place.directory;
   const report = await writeResults(directory, summary);
   yield { type: "finished", directory, summary, report };

@@ -1,6 +1,6 @@
-// The questions of a run: what is learned from, what is examined on, and the proof that the two share nothing. Train
-// questions that recur in an evaluation set are left out or end the run. Always computed anew, since it is fast and
-// everything hangs on it. It does NOT know models.
+// The questions of a run: what is learned from, what is examined on, and the proof that the two share
+// nothing. Train questions that recur in an evaluation set are left out or end the run. Always computed anew,
+// since it is fast and everything hangs on it. It does NOT know models.
 import type { RunConfig, TaskSource } from "../config/run-options";
 import type { Domain, Question, Split } from "../data/records";
 import { fail } from "../errors";
@@ -43,9 +43,22 @@ const EXAMPLES_KEPT = 20;
 export type QuestionOptions = Pick<RunConfig, "seed" | "wordproblems">;
 
 function taskOf(source: TaskSource, run: QuestionOptions): Task {
-  const { seed = run.seed, min_steps, max_steps, max_operand, max_factor, max_total, ...counts } = run.wordproblems;
+  const {
+    seed = run.seed,
+    min_steps,
+    max_steps,
+    max_operand,
+    max_factor,
+    max_total,
+    ...counts
+  } = run.wordproblems;
   const knobs = {
-    ...counts, seed, minSteps: min_steps, maxSteps: max_steps, maxOperand: max_operand, maxFactor: max_factor,
+    ...counts,
+    seed,
+    minSteps: min_steps,
+    maxSteps: max_steps,
+    maxOperand: max_operand,
+    maxFactor: max_factor,
     maxTotal: max_total,
   };
   const given = Object.fromEntries(Object.entries(knobs).filter(([, value]) => value !== undefined));
@@ -58,7 +71,11 @@ async function load(source: TaskSource, task: Task, split: Split): Promise<Quest
 }
 
 /** @throws ERR_IO, ERR_DATA naming the file */
-export async function loadSet(source: TaskSource, domain: Domain, run: QuestionOptions): Promise<EvaluationSet> {
+export async function loadSet(
+  source: TaskSource,
+  domain: Domain,
+  run: QuestionOptions,
+): Promise<EvaluationSet> {
   const task = taskOf(source, run);
   const split = source.split ?? task.evaluationSplit;
   const questions = await load(source, task, split);
@@ -69,15 +86,26 @@ const labelled = (questions: readonly Question[]): { id: string; text: string }[
   questions.map(({ id, question }) => ({ id, text: question }));
 
 function refuseLeaks(report: LeakageReport): never {
-  const shown = report.leaks.filter(({ kind }) => kind === "exact").slice(0, 5)
+  const shown = report.leaks
+    .filter(({ kind }) => kind === "exact")
+    .slice(0, 5)
     .map(({ id, train_id }) => `  ${id} equals train question ${train_id}`);
-  return fail("ERR_DATA", `${report.exact} evaluation questions are in the train set:\n${shown.join("\n")}\n`
-    + "use other splits, or set leakage: drop to leave them out of training", { exact: report.exact });
+  return fail(
+    "ERR_DATA",
+    `${report.exact} evaluation questions are in the train set:\n${shown.join("\n")}\n` +
+      "use other splits, or set leakage: drop to leave them out of training",
+    { exact: report.exact },
+  );
 }
 
-/** Train questions without those that recur in an evaluation set, and what was found. @throws ERR_DATA under `error` */
+/**
+ * Train questions without those that recur in an evaluation set, and what was found. @throws ERR_DATA under
+ * `error`
+ */
 function withoutLeaks(
-  train: readonly Question[], sets: readonly EvaluationSet[], policy: RunConfig["leakage"],
+  train: readonly Question[],
+  sets: readonly EvaluationSet[],
+  policy: RunConfig["leakage"],
 ): { kept: Question[]; leakage: LeakageSummary } {
   const evaluated = labelled(sets.flatMap(({ questions }) => questions));
   const report = findLeaks(labelled(train), evaluated);
@@ -87,7 +115,10 @@ function withoutLeaks(
   const left = findLeaks(labelled(kept), evaluated).exact;
   if (left > 0) fail("ERR_INTERNAL", `${left} evaluation questions are still in the train set`);
   const { leaks, ...found } = report;
-  return { kept, leakage: { found, examples: leaks.slice(0, EXAMPLES_KEPT), dropped: train.length - kept.length, left } };
+  return {
+    kept,
+    leakage: { found, examples: leaks.slice(0, EXAMPLES_KEPT), dropped: train.length - kept.length, left },
+  };
 }
 
 /** @throws ERR_IO, ERR_DATA naming the file; ERR_DATA on leakage under the policy `error` */
@@ -100,8 +131,13 @@ export async function loadQuestions(run: RunConfig): Promise<RunQuestions> {
     ...(await Promise.all(run.tasks.out_domain.map((source) => loadSet(source, "out", run)))),
   ];
   const { kept, leakage } = withoutLeaks(train, sets, run.leakage);
-  if (kept.length === 0) fail("ERR_DATA", `no train questions are left: ${train.length} were loaded, all of them recur `
-    + "in the evaluation sets", { loaded: train.length });
+  if (kept.length === 0)
+    fail(
+      "ERR_DATA",
+      `no train questions are left: ${train.length} were loaded, all of them recur ` +
+        "in the evaluation sets",
+      { loaded: train.length },
+    );
   return { task, split, train: kept, key: hashJson(kept), sets, leakage };
 }
 
@@ -114,12 +150,15 @@ export function leakTest(sets: readonly EvaluationSet[]): (text: string) => bool
   for (const { question } of sets.flatMap(({ questions }) => questions)) {
     const list = words(question);
     const head = list.slice(0, HEAD_WORDS).join(" ");
-    byHead.set(head, [...byHead.get(head) ?? [], ` ${list.join(" ")} `]);
+    byHead.set(head, [...(byHead.get(head) ?? []), ` ${list.join(" ")} `]);
   }
   return (text) => {
     const list = words(text);
     const whole = ` ${list.join(" ")} `;
-    return list.some((_, start) => byHead.get(list.slice(start, start + HEAD_WORDS).join(" "))
-      ?.some((question) => whole.includes(question)));
+    return list.some((_, start) =>
+      byHead
+        .get(list.slice(start, start + HEAD_WORDS).join(" "))
+        ?.some((question) => whole.includes(question)),
+    );
   };
 }

@@ -1,5 +1,5 @@
-// The run that `selfrefine quickstart` does: the whole method in minutes on two CPU cores, with a student, a task family
-// and a teacher that need no download. All its numbers are here. It does NOT run anything.
+// The run that `selfrefine quickstart` does: the whole method in minutes on two CPU cores, with a student, a
+// task family and a teacher that need no download. All its numbers are here. It does NOT run anything.
 import type { RunConfigInput } from "../config/run-options";
 
 export const QUICKSTART: RunConfigInput = {
@@ -19,8 +19,10 @@ export const QUICKSTART: RunConfigInput = {
     train: { task: "wordproblems" },
     in_domain: [{ task: "wordproblems" }],
     out_domain: [
-      { task: "wordproblems-order" }, { task: "wordproblems-longer" },
-      { task: "wordproblems-distractor" }, { task: "wordproblems-reversed" },
+      { task: "wordproblems-order" },
+      { task: "wordproblems-longer" },
+      { task: "wordproblems-distractor" },
+      { task: "wordproblems-reversed" },
     ],
   },
   wordproblems: { train: 3000, test: 300 },

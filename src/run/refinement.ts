@@ -32,7 +32,11 @@ export interface Refinement {
 }
 
 async function* makePairs(
-  context: RunContext, suffix: string, student: ModelRef, sources: PairSources, iteration: number,
+  context: RunContext,
+  suffix: string,
+  student: ModelRef,
+  sources: PairSources,
+  iteration: number,
 ): AsyncGenerator<RunEvent, Pairs> {
   const questions = asked(sources.task, sources.questions);
   const samples = yield* sampleStage(context, `sample${suffix}`, student, questions, sources.questionsKey);
@@ -42,7 +46,9 @@ async function* makePairs(
 
 /** Each round starts from the model of the one before, which is also its reference. */
 export async function* refinementStages(
-  context: RunContext, tuned: ModelRef, sources: PairSources,
+  context: RunContext,
+  tuned: ModelRef,
+  sources: PairSources,
 ): AsyncGenerator<RunEvent, Refinement> {
   const { iterations } = context.config;
   const refinement: Refinement = { models: [], pairs: [] };
@@ -60,26 +66,40 @@ export async function* refinementStages(
 }
 
 async function* withoutSft(
-  context: RunContext, base: ModelRef, sources: PairSources,
+  context: RunContext,
+  base: ModelRef,
+  sources: PairSources,
 ): AsyncGenerator<RunEvent, NamedModel | string> {
   const pairs = yield* makePairs(context, "-without-sft", base, sources, 0);
   if (pairs.report.pairs === 0) {
     return `${MODEL_NAMES.withoutSft}: not run, for the samples of the untuned student give no pairs`;
   }
-  return { name: MODEL_NAMES.withoutSft, model: yield* dpoStage(context, "dpo-without-sft", base, pairs.result) };
+  return {
+    name: MODEL_NAMES.withoutSft,
+    model: yield* dpoStage(context, "dpo-without-sft", base, pairs.result),
+  };
 }
 
 async function* rejectionSampling(
-  context: RunContext, tuned: ModelRef, pairs: Pairs,
+  context: RunContext,
+  tuned: ModelRef,
+  pairs: Pairs,
 ): AsyncGenerator<RunEvent, NamedModel | string> {
   const rows = chosenCompletions(await readOwn<PreferencePair>(join(pairs.result.directory, PAIRS_FILE)));
   if (rows.length === 0) return `${MODEL_NAMES.rejection}: not run, for there are no pairs`;
-  return { name: MODEL_NAMES.rejection, model: yield* rejectionStage(context, tuned, rows, pairs.result.key) };
+  return {
+    name: MODEL_NAMES.rejection,
+    model: yield* rejectionStage(context, tuned, rows, pairs.result.key),
+  };
 }
 
 /** What else could explain a gain. A control that cannot be run is a note, not an error. */
 export async function* controlStages(
-  context: RunContext, base: ModelRef, tuned: ModelRef, first: Pairs, sources: PairSources,
+  context: RunContext,
+  base: ModelRef,
+  tuned: ModelRef,
+  first: Pairs,
+  sources: PairSources,
 ): AsyncGenerator<RunEvent, { models: NamedModel[]; notes: string[] }> {
   const outcome: { models: NamedModel[]; notes: string[] } = { models: [], notes: [] };
   const keep = (one: NamedModel | string) => {

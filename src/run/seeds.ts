@@ -1,5 +1,5 @@
-// One configuration with several seeds: the run of each, then means, intervals and paired differences over seeds.
-// No seed is left out. It does NOT know the command line.
+// One configuration with several seeds: the run of each, then means, intervals and paired differences over
+// seeds. No seed is left out. It does NOT know the command line.
 import { join } from "node:path";
 import type { RunConfig } from "../config/run-options";
 import type { MatrixColumn } from "../evaluate/matrix";
@@ -41,23 +41,32 @@ export interface SeedsSummary {
 function rowsOf(summaries: readonly RunSummary[]): SeedsSummary["rows"] {
   const { matrix } = summaries[0] as RunSummary;
   // A control may be impossible with some seed: only rows that all seeds have can be compared.
-  const models = matrix.rows.map(({ model }) => model)
+  const models = matrix.rows
+    .map(({ model }) => model)
     .filter((model) => summaries.every((one) => one.matrix.rows.some((row) => row.model === model)));
-  const values = (model: string, column: string): number[] => summaries.map((one) =>
-    one.matrix.rows.find((row) => row.model === model)?.cells[column]?.accuracy ?? 0);
+  const values = (model: string, column: string): number[] =>
+    summaries.map((one) => one.matrix.rows.find((row) => row.model === model)?.cells[column]?.accuracy ?? 0);
   return models.map((model) => ({
     model,
-    cells: Object.fromEntries(matrix.columns.map(({ name }): [string, SeedsCell] => {
-      const own = values(model, name);
-      const versus = model === MODEL_NAMES.tuned ? {} : { versus_baseline: compareSeeds(values(MODEL_NAMES.tuned, name), own) };
-      return [name, { ...summarizeSeeds(own), values: own, ...versus }];
-    })),
+    cells: Object.fromEntries(
+      matrix.columns.map(({ name }): [string, SeedsCell] => {
+        const own = values(model, name);
+        const versus =
+          model === MODEL_NAMES.tuned
+            ? {}
+            : { versus_baseline: compareSeeds(values(MODEL_NAMES.tuned, name), own) };
+        return [name, { ...summarizeSeeds(own), values: own, ...versus }];
+      }),
+    ),
   }));
 }
 
 /** @param follow consumes the events of one seed's run and returns its summary */
 export async function runSeeds(
-  config: RunConfig, seeds: readonly number[], directory: string, control: RunControl,
+  config: RunConfig,
+  seeds: readonly number[],
+  directory: string,
+  control: RunControl,
   follow: (events: AsyncGenerator<RunEvent, RunSummary>, seed: number) => Promise<RunSummary>,
 ): Promise<SeedsSummary> {
   const summaries: RunSummary[] = [];
@@ -68,8 +77,15 @@ export async function runSeeds(
   const first = summaries[0] as RunSummary;
   const file = join(directory, SEEDS_FILE);
   const { file: _, ...record }: SeedsSummary = {
-    format: 1, version: packageVersion(), name: config.name, seeds, config, device: first.device,
-    columns: first.matrix.columns, rows: rowsOf(summaries), baseline: MODEL_NAMES.tuned,
+    format: 1,
+    version: packageVersion(),
+    name: config.name,
+    seeds,
+    config,
+    device: first.device,
+    columns: first.matrix.columns,
+    rows: rowsOf(summaries),
+    baseline: MODEL_NAMES.tuned,
     leaked: summaries.reduce((sum, { data }) => sum + data.leakage.left, 0),
     seconds: summaries.map(({ seconds }) => seconds),
     notes: [...new Set(summaries.flatMap(({ notes }) => notes))],

@@ -1,12 +1,15 @@
-// Content-addressed stages on disk: a stage's directory is named by the hash of its options and inputs, so the same work
-// is never done twice and a finished directory is never half-written. Work in progress lives in a directory of its own,
-// where a stage may leave checkpoints and find them again after an interruption. It does NOT know what stages do.
+// Content-addressed stages on disk: a stage's directory is named by the hash of its options and inputs, so
+// the same work is never done twice and a finished directory is never half-written. Work in progress lives in
+// a directory of its own, where a stage may leave checkpoints and find them again after an interruption. It
+// does NOT know what stages do.
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, fail } from "../errors";
 import { hashJson, ioError, readJson, sha256File, stableJson, syncTree, writeFileAtomic } from "../files";
 
-/** Part of every key: raise it when a stage comes to mean something else, and old results are computed anew. */
+/**
+ * Part of every key: raise it when a stage comes to mean something else, and old results are computed anew.
+ */
 const STAGE_FORMAT = 1;
 
 export interface StageSpec {
@@ -32,15 +35,25 @@ export interface StageResult {
  * @throws ERR_IO
  */
 export async function pathKey(path: string): Promise<string> {
-  const isFolder = await stat(path).then((entry) => entry.isDirectory(), () => false);
+  const isFolder = await stat(path).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
   if (!isFolder) return sha256File(path);
-  const names = (await readdir(path).catch((error: unknown) => { throw ioError(error, "read", path); })).sort();
+  const names = (
+    await readdir(path).catch((error: unknown) => {
+      throw ioError(error, "read", path);
+    })
+  ).sort();
   const hashes = await Promise.all(names.map(async (name) => [name, await pathKey(join(path, name))]));
   return hashJson(hashes);
 }
 
 async function exists(path: string): Promise<boolean> {
-  return stat(path).then(() => true, () => false);
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 const LOCK = "lock";
@@ -53,7 +66,7 @@ export function scratchDirectory(work: string): string {
 
 /** Seconds spent so far on the stage in a directory; 0 where nothing was recorded. */
 async function recordedSeconds(directory: string): Promise<number> {
-  const timing = await readJson(join(directory, TIMING)).catch(() => ({})) as { seconds?: unknown };
+  const timing = (await readJson(join(directory, TIMING)).catch(() => ({}))) as { seconds?: unknown };
   return typeof timing.seconds === "number" ? timing.seconds : 0;
 }
 
@@ -88,20 +101,27 @@ export class StageStore {
   }
 
   /**
-   * The stage's directory, computed if it is not there. `compute` writes into the work directory it is given and yields
-   * what it has to tell; whatever an interrupted run left there is still in it, so it must write atomically and can
-   * resume. Checkpoints and the like belong below `scratchDirectory(work)`, which is not published.
+   * The stage's directory, computed if it is not there. `compute` writes into the work directory it is given
+   * and yields what it has to tell; whatever an interrupted run left there is still in it, so it must write
+   * atomically and can resume. Checkpoints and the like belong below `scratchDirectory(work)`, which is not
+   * published.
    * @throws ERR_BUSY if another process computes this stage; what `compute` throws
    */
-  async* run<E>(spec: StageSpec, compute: (work: string) => AsyncGenerator<E, void>): AsyncGenerator<E, StageResult> {
+  async *run<E>(
+    spec: StageSpec,
+    compute: (work: string) => AsyncGenerator<E, void>,
+  ): AsyncGenerator<E, StageResult> {
     const key = this.key(spec);
     const directory = this.directory(spec);
     const base = { name: spec.name, key, directory };
     if (await exists(directory)) return { ...base, cached: true, seconds: await recordedSeconds(directory) };
     const work = this.workDirectory(spec);
-    await mkdir(work, { recursive: true }).catch((error: unknown) => { throw ioError(error, "make", work); });
+    await mkdir(work, { recursive: true }).catch((error: unknown) => {
+      throw ioError(error, "make", work);
+    });
     const unlock = await this.lock(work);
-    if (await exists(directory)) { // finished by another process while this one waited for the lock
+    if (await exists(directory)) {
+      // finished by another process while this one waited for the lock
       await unlock();
       return { ...base, cached: true, seconds: await recordedSeconds(directory) };
     }
@@ -163,9 +183,11 @@ export class StageStore {
   private async breakStaleLock(path: string): Promise<void> {
     const pid = Number(await readFile(path, "utf8").catch(() => "0"));
     if (pid > 0 && pid !== process.pid && isRunning(pid)) {
-      fail("ERR_BUSY", `process ${pid} is computing this stage (${path}); wait for it, or stop it`, { path, pid });
+      fail("ERR_BUSY", `process ${pid} is computing this stage (${path}); wait for it, or stop it`, {
+        path,
+        pid,
+      });
     }
     await rm(path, { force: true });
   }
 }
-

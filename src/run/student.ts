@@ -19,13 +19,20 @@ export interface Student {
 
 /** @throws what the stages throw */
 export async function* studentStages(
-  context: RunContext, questions: RunQuestions, demos: StageResult,
+  context: RunContext,
+  questions: RunQuestions,
+  demos: StageResult,
 ): AsyncGenerator<RunEvent, Student> {
   const scratch = context.config.student.from_scratch;
   if (scratch === undefined) return { model: yield* givenStage(context), leakedDocuments: 0 };
   const { documents, leaked } = await plainTexts(scratch.pretrain?.data ?? [], leakTest(questions.sets));
   const demonstrations = await readOwn<Demonstration>(join(demos.directory, DEMONSTRATIONS_FILE));
-  const texts = tokenizerTexts(questions.task, questions.train, demonstrations, documents.map(({ text }) => text));
+  const texts = tokenizerTexts(
+    questions.task,
+    questions.train,
+    demonstrations,
+    documents.map(({ text }) => text),
+  );
   const tokenizer = yield* tokenizerStage(context, texts);
   const model = yield* freshStage(context, tokenizer, (known) => [
     ...documents.map(({ text, name }) => ({ record: { prompt: "", completion: text }, name })),

@@ -1,4 +1,5 @@
-// Gathers what the stages of a run left into one record. It does NOT compute anything but the comparison of models.
+// Gathers what the stages of a run left into one record. It does NOT compute anything but the comparison of
+// models.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { AuditReport } from "../data/audit";
@@ -33,22 +34,30 @@ export interface Outcome {
 async function trainingOf({ name, directory }: StageResult): Promise<TrainingSummary[]> {
   if (!existsSync(join(directory, LOG_FILE))) return [];
   const audit = join(directory, AUDIT_FILE);
-  return [{
-    stage: name,
-    counts: (await readJson(join(directory, "summary.json"))) as TrainingCounts,
-    audit: existsSync(audit) ? ((await readJson(audit)) as AuditReport) : null,
-    steps: await readTrainingLog(join(directory, LOG_FILE)),
-  }];
+  return [
+    {
+      stage: name,
+      counts: (await readJson(join(directory, "summary.json"))) as TrainingCounts,
+      audit: existsSync(audit) ? ((await readJson(audit)) as AuditReport) : null,
+      steps: await readTrainingLog(join(directory, LOG_FILE)),
+    },
+  ];
 }
 
-async function describeStudent({ context, student }: Outcome): Promise<Pick<RunSummary, "device" | "student">> {
+async function describeStudent({
+  context,
+  student,
+}: Outcome): Promise<Pick<RunSummary, "device" | "student">> {
   const { directory } = student.model;
   const model = await Model.load(directory, context.modelOptions);
   try {
     return {
       device: model.description,
-      student: { parameters: model.parameterCount, vocab_size: model.config.vocabSize,
-        path: context.config.student.path ?? "from scratch" },
+      student: {
+        parameters: model.parameterCount,
+        vocab_size: model.config.vocabSize,
+        path: context.config.student.path ?? "from scratch",
+      },
     };
   } finally {
     model.dispose();
@@ -67,8 +76,12 @@ export async function summarize(outcome: Outcome): Promise<RunSummary> {
     ...(await describeStudent(outcome)),
     data: {
       train: { task: questions.task.name, split: questions.split, questions: questions.train.length },
-      evaluation: questions.sets.map(({ task, split, domain, questions: { length } }) =>
-        ({ task: task.name, split, domain, questions: length })),
+      evaluation: questions.sets.map(({ task, split, domain, questions: { length } }) => ({
+        task: task.name,
+        split,
+        domain,
+        questions: length,
+      })),
       leakage: questions.leakage,
       leaked_documents: student.leakedDocuments,
     },

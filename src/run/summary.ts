@@ -1,4 +1,5 @@
-// All numbers of a run in one record: what summary.json holds and every report is made from. It does NOT format.
+// All numbers of a run in one record: what summary.json holds and every report is made from. It does NOT
+// format.
 import type { RunConfig } from "../config/run-options";
 import type { Domain, Split } from "../data/records";
 import type { AuditReport } from "../data/audit";

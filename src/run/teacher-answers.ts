@@ -20,29 +20,56 @@ export interface TeacherRequest {
   signal?: AbortSignal | undefined;
 }
 
-async function* askServer({ teacher, task, questions, seed, path, signal }: TeacherRequest):
-AsyncGenerator<ProgressEvent, TeacherAnswer[]> {
+async function* askServer({
+  teacher,
+  task,
+  questions,
+  seed,
+  path,
+  signal,
+}: TeacherRequest): AsyncGenerator<ProgressEvent, TeacherAnswer[]> {
   const { base_url, model, api_key_env, temperature, max_tokens, concurrency, per_question } = teacher;
   const api_key = process.env[api_key_env];
   const client = new ChatClient({
-    temperature, max_tokens,
-    ...(base_url === undefined ? {} : { base_url }), ...(model === undefined ? {} : { model }),
+    temperature,
+    max_tokens,
+    ...(base_url === undefined ? {} : { base_url }),
+    ...(model === undefined ? {} : { model }),
     ...(api_key === undefined ? {} : { api_key }),
   });
-  const asked = yield* eventQueue<ProgressEvent, Awaited<ReturnType<typeof askTeacher>>>((push) => askTeacher({
-    task, questions, client, path, samples: per_question, concurrency, seed, ...(signal ? { signal } : {}),
-    onProgress: (finished, total) => push({ type: "progress", stage: "demos", finished, total, unit: "answers" }),
-  }));
+  const asked = yield* eventQueue<ProgressEvent, Awaited<ReturnType<typeof askTeacher>>>((push) =>
+    askTeacher({
+      task,
+      questions,
+      client,
+      path,
+      samples: per_question,
+      concurrency,
+      seed,
+      ...(signal ? { signal } : {}),
+      onProgress: (finished, total) =>
+        push({ type: "progress", stage: "demos", finished, total, unit: "answers" }),
+    }),
+  );
   return askedToAnswers(asked);
 }
 
 /** @throws ERR_IO, ERR_DATA naming a file; what the server's client throws */
-export async function* teacherAnswers(request: TeacherRequest): AsyncGenerator<ProgressEvent, TeacherAnswer[]> {
+export async function* teacherAnswers(
+  request: TeacherRequest,
+): AsyncGenerator<ProgressEvent, TeacherAnswer[]> {
   const { teacher, questions, seed } = request;
   switch (teacher.kind) {
-    case "procedural": return proceduralAnswers(questions,
-      { seed, error_rate: teacher.error_rate, styles: teacher.styles, per_question: teacher.per_question });
-    case "file": return (await Promise.all(teacher.files.map((file) => readAnswers(file, teacher.name)))).flat();
-    case "openai": return yield* askServer(request);
+    case "procedural":
+      return proceduralAnswers(questions, {
+        seed,
+        error_rate: teacher.error_rate,
+        styles: teacher.styles,
+        per_question: teacher.per_question,
+      });
+    case "file":
+      return (await Promise.all(teacher.files.map((file) => readAnswers(file, teacher.name)))).flat();
+    case "openai":
+      return yield* askServer(request);
   }
 }

@@ -1,6 +1,6 @@
-// The log of a training as JSON Lines, one optimizer step a line. Times are left out, so that an interrupted and resumed
-// training leaves the same file as an uninterrupted one; a step that is done again replaces its old line.
-// It does NOT know losses.
+// The log of a training as JSON Lines, one optimizer step a line. Times are left out, so that an interrupted
+// and resumed training leaves the same file as an uninterrupted one; a step that is done again replaces its
+// old line. It does NOT know losses.
 import { open, type FileHandle } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { readJsonl, writeJsonl, JsonlWriter } from "../data/jsonl";
@@ -8,7 +8,8 @@ import { ioError } from "../files";
 import type { DpoStepEvent, SftStepEvent } from "../train/events";
 
 type Step = SftStepEvent | DpoStepEvent;
-export type LoggedStep = Omit<SftStepEvent, "type" | "seconds"> & Partial<Omit<DpoStepEvent, keyof SftStepEvent>>;
+export type LoggedStep = Omit<SftStepEvent, "type" | "seconds"> &
+  Partial<Omit<DpoStepEvent, keyof SftStepEvent>>;
 
 /** @throws ERR_IO, ERR_DATA */
 export async function readTrainingLog(path: string): Promise<LoggedStep[]> {
@@ -22,7 +23,9 @@ export class TrainingLog {
 
   constructor(private readonly path: string) {}
 
-  /** Each line reaches the operating system at once: a checkpoint written later never knows more than the log. */
+  /**
+   * Each line reaches the operating system at once: a checkpoint written later never knows more than the log.
+   */
   async append(event: Step): Promise<void> {
     this.handle ??= await this.openAt(event.step);
     const { type: _type, seconds: _seconds, ...logged } = event;
@@ -43,8 +46,13 @@ export class TrainingLog {
     if (existsSync(this.path)) {
       await (await JsonlWriter.open(this.path)).close(); // cuts a half-written last line off
       const earlier = await readTrainingLog(this.path);
-      await writeJsonl(this.path, earlier.filter((line) => line.step < step));
+      await writeJsonl(
+        this.path,
+        earlier.filter((line) => line.step < step),
+      );
     }
-    return open(this.path, "a").catch((error: unknown) => { throw ioError(error, "append to", this.path); });
+    return open(this.path, "a").catch((error: unknown) => {
+      throw ioError(error, "append to", this.path);
+    });
   }
 }

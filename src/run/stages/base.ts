@@ -1,5 +1,6 @@
-// Stage: the student before the method begins. A Hugging Face directory is taken as it is; a llama2.c file is converted;
-// a fresh model is initialised and, if asked for, reads some text first. It does NOT choose the text.
+// Stage: the student before the method begins. A Hugging Face directory is taken as it is; a llama2.c file is
+// converted; a fresh model is initialised and, if asked for, reads some text first. It does NOT choose the
+// text.
 import { extname, join } from "node:path";
 import type { RunConfig } from "../../config/run-options";
 import { encodeSft, type Encoded, type EncodedSft } from "../../data/encode";
@@ -46,26 +47,39 @@ function windows({ examples, ...rest }: Encoded<EncodedSft>, maxLength: number):
   const cut = examples.flatMap((example) => {
     const room = Math.max(1, maxLength - example.promptIds.length);
     const count = Math.ceil(example.completionIds.length / room);
-    return Array.from({ length: count }, (_, k) =>
-      ({ ...example, completionIds: example.completionIds.slice(k * room, (k + 1) * room) }));
+    return Array.from({ length: count }, (_, k) => ({
+      ...example,
+      completionIds: example.completionIds.slice(k * room, (k + 1) * room),
+    }));
   });
   return { ...rest, examples: cut };
 }
 
 async function* pretrain(
-  context: RunContext, model: Model, scratch: Scratch, documents: readonly Document[], work: string,
+  context: RunContext,
+  model: Model,
+  scratch: Scratch,
+  documents: readonly Document[],
+  work: string,
 ): AsyncGenerator<StageEvent, void> {
-  if (scratch.pretrain === undefined) return saveTrained(model, work, { rows: 0, steps: 0, dropped: 0, truncated: 0 });
+  if (scratch.pretrain === undefined)
+    return saveTrained(model, work, { rows: 0, steps: 0, dropped: 0, truncated: 0 });
   const { data: _data, train_questions: _questions, ...options } = scratch.pretrain;
   const rows = windows(encodeSft(model.tokenizer, documents), options.max_length);
-  const events = sft(model, rows, { ...effectiveTraining(options), seed: context.seed("pretrain") },
-    trainingControl(context.control, work));
+  const events = sft(
+    model,
+    rows,
+    { ...effectiveTraining(options), seed: context.seed("pretrain") },
+    trainingControl(context.control, work),
+  );
   const counts = yield* follow(events, "base", work, rows.examples.length);
   await saveTrained(model, work, counts);
 }
 
 export async function* freshStage(
-  context: RunContext, tokenizerRef: ModelRef, documents: (tokenizer: Tokenizer) => readonly Document[],
+  context: RunContext,
+  tokenizerRef: ModelRef,
+  documents: (tokenizer: Tokenizer) => readonly Document[],
 ): AsyncGenerator<RunEvent, ModelRef> {
   const scratch = context.config.student.from_scratch as Scratch;
   const tokenizer = await Tokenizer.load(tokenizerRef.directory);
@@ -73,15 +87,30 @@ export async function* freshStage(
   const seed = context.seed("weights");
   const spec = {
     name: "base",
-    options: { student: { ...scratch, tokenizer: null, pretrain: scratch.pretrain ? { ...scratch.pretrain, data: [] } : null },
-      seed, pretrain_seed: context.seed("pretrain"), model: context.modelKey },
+    options: {
+      student: {
+        ...scratch,
+        tokenizer: null,
+        pretrain: scratch.pretrain ? { ...scratch.pretrain, data: [] } : null,
+      },
+      seed,
+      pretrain_seed: context.seed("pretrain"),
+      model: context.modelKey,
+    },
     inputs: { tokenizer: tokenizerRef.key, texts: hashJson(texts) },
   };
   const result = yield* context.stage(spec, async function* (work) {
-    const model = await Model.create(configOf(scratch, tokenizer), tokenizer,
-      { ...context.modelOptions, seed, initializer_range: scratch.initializer_range });
+    const model = await Model.create(configOf(scratch, tokenizer), tokenizer, {
+      ...context.modelOptions,
+      seed,
+      initializer_range: scratch.initializer_range,
+    });
     try {
-      yield { type: "note", stage: "base", message: `${model.parameterCount.toLocaleString("en-US")} parameters, ${model.description}` };
+      yield {
+        type: "note",
+        stage: "base",
+        message: `${model.parameterCount.toLocaleString("en-US")} parameters, ${model.description}`,
+      };
       yield* pretrain(context, model, scratch, texts, work);
     } finally {
       model.dispose();
@@ -94,16 +123,26 @@ export async function* freshStage(
 export async function* givenStage(context: RunContext): AsyncGenerator<RunEvent, ModelRef> {
   const { path = "", tokenizer } = context.config.student;
   if (extname(path) !== ".bin") return { key: await pathKey(path), directory: path };
-  const inputs = { weights: await pathKey(path), ...(tokenizer === undefined ? {} : { tokenizer: await pathKey(tokenizer) }) };
-  const result = yield* context.stage({ name: "base", options: { model: context.modelKey }, inputs }, async function* (work) {
-    const known = tokenizer === undefined ? {} : { tokenizer: await Tokenizer.load(tokenizer) };
-    const model = await Model.load(path, { ...context.modelOptions, ...known });
-    try {
-      yield { type: "note", stage: "base", message: `${path}: ${model.parameterCount.toLocaleString("en-US")} parameters` };
-      await model.save(join(work, MODEL_DIRECTORY), { replace: true });
-    } finally {
-      model.dispose();
-    }
-  });
+  const inputs = {
+    weights: await pathKey(path),
+    ...(tokenizer === undefined ? {} : { tokenizer: await pathKey(tokenizer) }),
+  };
+  const result = yield* context.stage(
+    { name: "base", options: { model: context.modelKey }, inputs },
+    async function* (work) {
+      const known = tokenizer === undefined ? {} : { tokenizer: await Tokenizer.load(tokenizer) };
+      const model = await Model.load(path, { ...context.modelOptions, ...known });
+      try {
+        yield {
+          type: "note",
+          stage: "base",
+          message: `${path}: ${model.parameterCount.toLocaleString("en-US")} parameters`,
+        };
+        await model.save(join(work, MODEL_DIRECTORY), { replace: true });
+      } finally {
+        model.dispose();
+      }
+    },
+  );
   return { key: result.key, directory: join(result.directory, MODEL_DIRECTORY), stage: result.directory };
 }

@@ -15,31 +15,54 @@ import { teacherAnswers } from "../teacher-answers";
 export const DEMONSTRATIONS_FILE = "demonstrations.jsonl";
 export const DEMONSTRATIONS_REPORT = "summary.json";
 
-/** Options that decide the answers of this kind of teacher; the others are idle and must not change the key. */
+/**
+ * Options that decide the answers of this kind of teacher; the others are idle and must not change the key.
+ */
 function decisive(teacher: TeacherOptions): unknown {
-  const { kind, filter, max_per_question, name, error_rate, styles, per_question, base_url, model, ...rest } = teacher;
+  const { kind, filter, max_per_question, name, error_rate, styles, per_question, base_url, model, ...rest } =
+    teacher;
   const common = { kind, filter, max_per_question };
   switch (kind) {
-    case "file": return { ...common, name: name ?? null };
-    case "procedural": return { ...common, error_rate, styles, per_question };
-    case "openai": return { ...common, per_question, base_url: base_url ?? null, model: model ?? null,
-      temperature: rest.temperature, max_tokens: rest.max_tokens };
+    case "file":
+      return { ...common, name: name ?? null };
+    case "procedural":
+      return { ...common, error_rate, styles, per_question };
+    case "openai":
+      return {
+        ...common,
+        per_question,
+        base_url: base_url ?? null,
+        model: model ?? null,
+        temperature: rest.temperature,
+        max_tokens: rest.max_tokens,
+      };
   }
 }
 
 export async function* demosStage(
-  context: RunContext, task: Task, questions: readonly Question[], questionsKey: string,
+  context: RunContext,
+  task: Task,
+  questions: readonly Question[],
+  questionsKey: string,
 ): AsyncGenerator<RunEvent, StageResult> {
   const { teacher } = context.config;
   const seed = teacher.kind === "file" ? 0 : context.seed("teacher");
-  const files = await Promise.all(teacher.files.map(async (file, index) => [`file ${index}`, await pathKey(file)]));
+  const files = await Promise.all(
+    teacher.files.map(async (file, index) => [`file ${index}`, await pathKey(file)]),
+  );
   const spec = {
-    name: "demos", options: { teacher: decisive(teacher), seed },
+    name: "demos",
+    options: { teacher: decisive(teacher), seed },
     inputs: { questions: questionsKey, ...(Object.fromEntries(files) as Record<string, string>) },
   };
   return yield* context.stage(spec, async function* (work) {
     const given = yield* teacherAnswers({
-      teacher, task, questions, seed, path: join(work, "answers.jsonl"), signal: context.control.signal,
+      teacher,
+      task,
+      questions,
+      seed,
+      path: join(work, "answers.jsonl"),
+      signal: context.control.signal,
     });
     const { demonstrations, report } = demonstrate(task, questions, given, {
       filter: teacher.filter,

@@ -1,6 +1,6 @@
-// Stage: preference optimization of a model on pairs. The reference is the model itself as it was; its log-probabilities
-// are written beside the pairs once they are computed, and are found again after an interruption.
-// It does NOT make pairs.
+// Stage: preference optimization of a model on pairs. The reference is the model itself as it was; its
+// log-probabilities are written beside the pairs once they are computed, and are found again after an
+// interruption. It does NOT make pairs.
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -30,7 +30,10 @@ async function savedReference(work: string): Promise<ReferenceLogps | undefined>
 }
 
 /** Keeps the reference's scores as soon as they are known. */
-async function* keepReference(events: AsyncGenerator<DpoEvent, void>, work: string): AsyncGenerator<DpoEvent, void> {
+async function* keepReference(
+  events: AsyncGenerator<DpoEvent, void>,
+  work: string,
+): AsyncGenerator<DpoEvent, void> {
   for await (const event of events) {
     if (event.type === "reference_logps") {
       const kept = { chosen: Array.from(event.chosen), rejected: Array.from(event.rejected) };
@@ -41,23 +44,37 @@ async function* keepReference(events: AsyncGenerator<DpoEvent, void>, work: stri
   }
 }
 
-/** The pairs with what the reference gave them, in the order they were encoded in; a dropped pair has none. */
+/**
+ * The pairs with what the reference gave them, in the order they were encoded in; a dropped pair has none.
+ */
 function withReference(
-  pairs: readonly PreferencePair[], dropped: readonly string[], reference: ReferenceLogps | undefined,
+  pairs: readonly PreferencePair[],
+  dropped: readonly string[],
+  reference: ReferenceLogps | undefined,
 ): PreferencePair[] {
   if (reference === undefined || dropped.length > 0) return [...pairs];
   return pairs.map((pair, index) => ({
-    ...pair, ref_chosen_logps: reference.chosen[index]!, ref_rejected_logps: reference.rejected[index]!,
+    ...pair,
+    ref_chosen_logps: reference.chosen[index]!,
+    ref_rejected_logps: reference.rejected[index]!,
   }));
 }
 
 async function* compute(
-  context: RunContext, name: string, from: ModelRef, pairsFile: string, seed: number, work: string,
+  context: RunContext,
+  name: string,
+  from: ModelRef,
+  pairsFile: string,
+  seed: number,
+  work: string,
 ): AsyncGenerator<StageEvent, void> {
   const model = await Model.load(from.directory, context.modelOptions);
   try {
-    const pairs = wanted(await readOwn<PreferencePair>(pairsFile), "preference pairs",
-      "raise sample.n_cot or sample.temperature, or choose another pairs.policy");
+    const pairs = wanted(
+      await readOwn<PreferencePair>(pairsFile),
+      "preference pairs",
+      "raise sample.n_cot or sample.temperature, or choose another pairs.policy",
+    );
     const encoded = encodePreferences(model, pairs, context.config);
     yield* audit(context.config.audit, name, work, model, encoded.examples);
     const options = { ...effectiveTraining(context.config.dpo), seed };
@@ -65,15 +82,25 @@ async function* compute(
     const control = { ...trainingControl(context.control, work), ...(reference ? { reference } : {}) };
     const events = keepReference(dpo(model, encoded, options, control), work);
     const counts = yield* follow(events, name, work, encoded.examples.length);
-    await writeJsonl(join(work, PAIRS_FILE), withReference(pairs, encoded.dropped, await savedReference(work)));
-    await saveTrained(model, work, { ...counts, dropped: encoded.dropped.length, truncated: encoded.truncated });
+    await writeJsonl(
+      join(work, PAIRS_FILE),
+      withReference(pairs, encoded.dropped, await savedReference(work)),
+    );
+    await saveTrained(model, work, {
+      ...counts,
+      dropped: encoded.dropped.length,
+      truncated: encoded.truncated,
+    });
   } finally {
     model.dispose();
   }
 }
 
 export async function* dpoStage(
-  context: RunContext, name: string, from: ModelRef, pairs: StageResult,
+  context: RunContext,
+  name: string,
+  from: ModelRef,
+  pairs: StageResult,
 ): AsyncGenerator<RunEvent, ModelRef> {
   const seed = context.seed(name);
   const spec = {

@@ -24,8 +24,11 @@ export function predictions(set: EvaluationSet, paths: readonly SampledPath[]): 
   const byId = groupById(paths);
   return set.questions.map((question) => {
     const own = byId.get(question.id) ?? [];
-    const votes = own.map(({ prompt, completion }) =>
-      ({ prompt, completion, answer: set.task.extract(completion, question) }));
+    const votes = own.map(({ prompt, completion }) => ({
+      prompt,
+      completion,
+      answer: set.task.extract(completion, question),
+    }));
     return votes.length > 1
       ? votedPrediction(set.task, question, set.domain, votes)
       : judge(set.task, question, set.domain, votes[0] ?? { prompt: "", completion: "" });
@@ -33,25 +36,41 @@ export function predictions(set: EvaluationSet, paths: readonly SampledPath[]): 
 }
 
 export async function* evaluateStage(
-  context: RunContext, name: string, from: ModelRef, set: EvaluationSet,
+  context: RunContext,
+  name: string,
+  from: ModelRef,
+  set: EvaluationSet,
 ): AsyncGenerator<RunEvent, StageResult> {
   const { trigger, votes, ...decoding } = context.config.evaluation;
   // One seed for all models: with sampling, they are compared on the same draws.
   const seed = context.seed("evaluation");
   const spec = {
     name: `eval-${name}-${set.task.name}`,
-    options: { evaluation: decisiveDecoding(context.config.evaluation), template: context.config.template, seed,
-      domain: set.domain, model: context.modelKey },
+    options: {
+      evaluation: decisiveDecoding(context.config.evaluation),
+      template: context.config.template,
+      seed,
+      domain: set.domain,
+      model: context.modelKey,
+    },
     inputs: { model: from.key, questions: set.key },
   };
   return yield* context.stage(spec, async function* (work) {
     const model = await Model.load(from.directory, context.modelOptions);
     try {
-      const paths = yield* drawPaths(model, {
-        stage: spec.name, questions: asked(set.task, set.questions), template: context.config.template,
-        n_cot: trigger ? votes : 0, n_direct: trigger ? 0 : votes,
-        generation: { ...effectiveDecoding(decoding), seed }, signal: context.control.signal,
-      }, work);
+      const paths = yield* drawPaths(
+        model,
+        {
+          stage: spec.name,
+          questions: asked(set.task, set.questions),
+          template: context.config.template,
+          n_cot: trigger ? votes : 0,
+          n_direct: trigger ? 0 : votes,
+          generation: { ...effectiveDecoding(decoding), seed },
+          signal: context.control.signal,
+        },
+        work,
+      );
       const judged = predictions(set, paths);
       await writeJsonl(join(work, PREDICTIONS_FILE), judged);
       await writeFileAtomic(join(work, "summary.json"), `${stableJson(accuracyOf(judged), 2)}\n`);

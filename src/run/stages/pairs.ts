@@ -26,27 +26,44 @@ export interface PairSources {
 }
 
 export async function* pairsStage(
-  context: RunContext, name: string, student: ModelRef, samples: StageResult, sources: PairSources, iteration: number,
+  context: RunContext,
+  name: string,
+  student: ModelRef,
+  samples: StageResult,
+  sources: PairSources,
+  iteration: number,
 ): AsyncGenerator<RunEvent, StageResult> {
   const { config } = context;
   const seed = context.seed(name);
   const spec = {
     name,
     options: { pairs: config.pairs, template: config.template, seed, iteration },
-    inputs: { samples: samples.key, demonstrations: sources.demonstrationsKey, questions: sources.questionsKey },
+    inputs: {
+      samples: samples.key,
+      demonstrations: sources.demonstrationsKey,
+      questions: sources.questionsKey,
+    },
   };
   return yield* context.stage(spec, async function* (work) {
     const tokenizer = await Tokenizer.load(student.directory);
-    const { pairs, report } = buildPairs({
-      task: sources.task,
-      questions: sources.questions,
-      demonstrations: await readOwn<Demonstration>(sources.demonstrations),
-      paths: await readOwn<SampledPath>(join(samples.directory, SAMPLES_FILE)),
-      renderPrompt: (asked, trigger) => promptOf(config, tokenizer, asked, trigger),
-    }, { ...config.pairs, seed, iteration });
+    const { pairs, report } = buildPairs(
+      {
+        task: sources.task,
+        questions: sources.questions,
+        demonstrations: await readOwn<Demonstration>(sources.demonstrations),
+        paths: await readOwn<SampledPath>(join(samples.directory, SAMPLES_FILE)),
+        renderPrompt: (asked, trigger) => promptOf(config, tokenizer, asked, trigger),
+      },
+      { ...config.pairs, seed, iteration },
+    );
     await writeJsonl(join(work, PAIRS_FILE), pairs);
     await writeFileAtomic(join(work, PAIRS_REPORT), `${stableJson(report, 2)}\n`);
-    yield { type: "note", stage: name, message: `${report.pairs} pairs of ${report.paired_questions} questions, `
-      + `${(100 * report.teacher_share).toFixed(0)} % of chosen from the teacher` };
+    yield {
+      type: "note",
+      stage: name,
+      message:
+        `${report.pairs} pairs of ${report.paired_questions} questions, ` +
+        `${(100 * report.teacher_share).toFixed(0)} % of chosen from the teacher`,
+    };
   });
 }

@@ -1,6 +1,6 @@
-// Stage: the student's reasoning paths on the train questions, with the trigger and without. Finished prompts are kept as
-// they come, so that an interrupted stage goes on with the others; the file is put in order at the end.
-// It does NOT judge paths.
+// Stage: the student's reasoning paths on the train questions, with the trigger and without. Finished prompts
+// are kept as they come, so that an interrupted stage goes on with the others; the file is put in order at
+// the end. It does NOT judge paths.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { JsonlWriter, readJsonl, writeJsonl } from "../../data/jsonl";
@@ -21,7 +21,8 @@ const PARTIAL_FILE = "samples.partial.jsonl";
 const FLUSH_MS = 5000;
 
 const MODES: readonly SampleMode[] = ["cot", "direct"];
-const promptId = (mode: SampleMode, { task, id }: Pick<Asked, "task" | "id">): string => `${mode} ${task} ${id}`;
+const promptId = (mode: SampleMode, { task, id }: Pick<Asked, "task" | "id">): string =>
+  `${mode} ${task} ${id}`;
 
 /** Paths grouped by prompt; only prompts all of whose samples are there. */
 class FinishedPaths {
@@ -50,8 +51,11 @@ class FinishedPaths {
 
   /** By mode, question and sample. */
   ordered(questions: readonly Asked[]): SampledPath[] {
-    return MODES.flatMap((mode) => questions.flatMap((question) =>
-      [...this.byPrompt.get(promptId(mode, question)) ?? []].sort((a, b) => a.sample - b.sample)));
+    return MODES.flatMap((mode) =>
+      questions.flatMap((question) =>
+        [...(this.byPrompt.get(promptId(mode, question)) ?? [])].sort((a, b) => a.sample - b.sample),
+      ),
+    );
   }
 }
 
@@ -69,7 +73,9 @@ export interface Drawing {
 
 /** Draws all paths, in order; those of an interrupted attempt are found in `work`. */
 export async function* drawPaths(
-  model: Model, { stage, questions, n_cot, n_direct, template, generation, signal }: Drawing, work: string,
+  model: Model,
+  { stage, questions, n_cot, n_direct, template, generation, signal }: Drawing,
+  work: string,
 ): AsyncGenerator<StageEvent, SampledPath[]> {
   const partial = join(scratchDirectory(work), PARTIAL_FILE);
   await mkdir(scratchDirectory(work), { recursive: true });
@@ -77,10 +83,14 @@ export async function* drawPaths(
   const finished = new FinishedPaths({ cot: n_cot, direct: n_direct });
   let flushed = Date.now();
   try {
-    for await (const { value } of readJsonl(partial)) for (const path of value as SampledPath[]) finished.add(path);
+    for await (const { value } of readJsonl(partial))
+      for (const path of value as SampledPath[]) finished.add(path);
     const total = questions.length * (n_cot + n_direct);
     const options: SamplePathsOptions = {
-      template, n_cot, n_direct, generation,
+      template,
+      n_cot,
+      n_direct,
+      generation,
       done: (question, mode) => finished.has(mode, question),
     };
     for await (const event of samplePaths(model, questions, options, signal ? { signal } : {})) {
@@ -103,23 +113,40 @@ export async function* drawPaths(
 }
 
 export async function* sampleStage(
-  context: RunContext, name: string, from: ModelRef, questions: readonly Asked[], questionsKey: string,
+  context: RunContext,
+  name: string,
+  from: ModelRef,
+  questions: readonly Asked[],
+  questionsKey: string,
 ): AsyncGenerator<RunEvent, StageResult> {
   const seed = context.seed(name);
   const { n_cot, n_direct, ...decoding } = context.config.sample;
   const spec = {
     name,
-    options: { sample: decisiveDecoding(context.config.sample), template: context.config.template, seed,
-      model: context.modelKey },
+    options: {
+      sample: decisiveDecoding(context.config.sample),
+      template: context.config.template,
+      seed,
+      model: context.modelKey,
+    },
     inputs: { model: from.key, questions: questionsKey },
   };
   return yield* context.stage(spec, async function* (work) {
     const model = await Model.load(from.directory, context.modelOptions);
     try {
-      const paths = yield* drawPaths(model, {
-        stage: name, questions, n_cot, n_direct, template: context.config.template,
-        generation: { ...effectiveDecoding(decoding), seed }, signal: context.control.signal,
-      }, work);
+      const paths = yield* drawPaths(
+        model,
+        {
+          stage: name,
+          questions,
+          n_cot,
+          n_direct,
+          template: context.config.template,
+          generation: { ...effectiveDecoding(decoding), seed },
+          signal: context.control.signal,
+        },
+        work,
+      );
       await writeJsonl(join(work, SAMPLES_FILE), paths);
     } finally {
       model.dispose();

@@ -1,5 +1,5 @@
-// Stage: instruction-tuning of a student on demonstrations, or on any rows of prompt and completion (the control of the
-// second phase). It does NOT make rows.
+// Stage: instruction-tuning of a student on demonstrations, or on any rows of prompt and completion (the
+// control of the second phase). It does NOT make rows.
 import { join } from "node:path";
 import type { Encoded, EncodedSft } from "../../data/encode";
 import { encodeSft } from "../../data/encode";
@@ -21,13 +21,23 @@ interface SftSource {
   rows: (model: Model) => Promise<Encoded<EncodedSft>>;
 }
 
-async function* trainStage(context: RunContext, from: ModelRef, source: SftSource): AsyncGenerator<RunEvent, ModelRef> {
+async function* trainStage(
+  context: RunContext,
+  from: ModelRef,
+  source: SftSource,
+): AsyncGenerator<RunEvent, ModelRef> {
   const { config } = context;
   const seed = context.seed(source.name);
   const spec = {
     name: source.name,
-    options: { sft: config.sft, seed, template: config.template, trigger: config.demonstration_trigger,
-      audit: config.audit, model: context.modelKey },
+    options: {
+      sft: config.sft,
+      seed,
+      template: config.template,
+      trigger: config.demonstration_trigger,
+      audit: config.audit,
+      model: context.modelKey,
+    },
     inputs: { model: from.key, rows: source.key },
   };
   const result = yield* context.stage(spec, (work) => compute(context, from, source, seed, work));
@@ -35,7 +45,11 @@ async function* trainStage(context: RunContext, from: ModelRef, source: SftSourc
 }
 
 async function* compute(
-  context: RunContext, from: ModelRef, source: SftSource, seed: number, work: string,
+  context: RunContext,
+  from: ModelRef,
+  source: SftSource,
+  seed: number,
+  work: string,
 ): AsyncGenerator<StageEvent, void> {
   const model = await Model.load(from.directory, context.modelOptions);
   try {
@@ -44,33 +58,58 @@ async function* compute(
     const options = { ...effectiveTraining(context.config.sft), seed };
     const events = sft(model, encoded, options, trainingControl(context.control, work));
     const counts = yield* follow(events, source.name, work, encoded.examples.length);
-    await saveTrained(model, work, { ...counts, dropped: encoded.dropped.length, truncated: encoded.truncated });
+    await saveTrained(model, work, {
+      ...counts,
+      dropped: encoded.dropped.length,
+      truncated: encoded.truncated,
+    });
   } finally {
     model.dispose();
   }
 }
 
 /** Phase 1. */
-export function sftStage(context: RunContext, base: ModelRef, demonstrations: string, key: string):
-AsyncGenerator<RunEvent, ModelRef> {
+export function sftStage(
+  context: RunContext,
+  base: ModelRef,
+  demonstrations: string,
+  key: string,
+): AsyncGenerator<RunEvent, ModelRef> {
   return trainStage(context, base, {
-    name: "sft", key,
+    name: "sft",
+    key,
     rows: async (model) => {
-      const rows = wanted(await readOwn<Demonstration>(demonstrations), "demonstrations",
-        "the teacher answered none of the train questions, or the filter left none");
+      const rows = wanted(
+        await readOwn<Demonstration>(demonstrations),
+        "demonstrations",
+        "the teacher answered none of the train questions, or the filter left none",
+      );
       return encodeDemonstrations(model, rows, context.config);
     },
   });
 }
 
 /** The control: more instruction-tuning, on the chosen completions alone. */
-export function rejectionStage(context: RunContext, from: ModelRef, rows: readonly (SftRecord & { id: string })[],
-  key: string): AsyncGenerator<RunEvent, ModelRef> {
+export function rejectionStage(
+  context: RunContext,
+  from: ModelRef,
+  rows: readonly (SftRecord & { id: string })[],
+  key: string,
+): AsyncGenerator<RunEvent, ModelRef> {
   const { max_length: maxLength, overlong } = context.config.sft;
   return trainStage(context, from, {
-    name: "rejection-sampling", key,
-    rows: (model) => Promise.resolve(encodeSft(model.tokenizer,
-      wanted(rows, "chosen completions", "no pair was made").map((record) => ({ record, name: record.id })),
-      { maxLength, overlong })),
+    name: "rejection-sampling",
+    key,
+    rows: (model) =>
+      Promise.resolve(
+        encodeSft(
+          model.tokenizer,
+          wanted(rows, "chosen completions", "no pair was made").map((record) => ({
+            record,
+            name: record.id,
+          })),
+          { maxLength, overlong },
+        ),
+      ),
   });
 }

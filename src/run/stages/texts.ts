@@ -1,6 +1,6 @@
-// The texts a tokenizer is trained on and a fresh student reads before the method begins: train-side questions and
-// demonstrations, and files of plain text or records. Whatever repeats an evaluation question is left out.
-// It does NOT train.
+// The texts a tokenizer is trained on and a fresh student reads before the method begins: train-side
+// questions and demonstrations, and files of plain text or records. Whatever repeats an evaluation question
+// is left out. It does NOT train.
 import { readText } from "../../files";
 import { streamRecords } from "../../data/table";
 import type { Demonstration, Question } from "../../data/records";
@@ -17,7 +17,10 @@ export type Document = Named<SftRecord>;
 /** Text files hold documents apart by blank lines; of a record, all its texts are one document. */
 async function* documentsOf(path: string): AsyncGenerator<{ text: string; name: string }> {
   if (/\.txt$/i.test(path)) {
-    const parts = (await readText(path)).split(/\r?\n\s*\n/).map((part) => part.trim()).filter(Boolean);
+    const parts = (await readText(path))
+      .split(/\r?\n\s*\n/)
+      .map((part) => part.trim())
+      .filter(Boolean);
     for (const [index, text] of parts.entries()) yield { text, name: `${path}: document ${index + 1}` };
     return;
   }
@@ -34,7 +37,10 @@ export interface PlainTexts {
 }
 
 /** @param leaks whether a text repeats an evaluation question */
-export async function plainTexts(paths: readonly string[], leaks: (text: string) => boolean): Promise<PlainTexts> {
+export async function plainTexts(
+  paths: readonly string[],
+  leaks: (text: string) => boolean,
+): Promise<PlainTexts> {
   const result: PlainTexts = { documents: [], leaked: 0 };
   for (const path of paths) {
     for await (const document of documentsOf(path)) {
@@ -47,22 +53,29 @@ export async function plainTexts(paths: readonly string[], leaks: (text: string)
 
 /** Train-side questions as the run's `pretrain.train_questions` wants them. */
 export function questionRows(
-  run: RunConfig, task: Task, questions: readonly Question[], tokenizer: Tokenizer,
+  run: RunConfig,
+  task: Task,
+  questions: readonly Question[],
+  tokenizer: Tokenizer,
 ): Document[] {
   const wanted = run.student.from_scratch?.pretrain?.train_questions ?? "none";
   if (wanted === "none") return [];
   return questions.map((question) => {
     const asked = { instruction: task.instruction(question), input: task.input(question) };
-    const record = wanted === "question"
-      ? { prompt: "", completion: asked.input }
-      : { prompt: renderPrompt(run.template, asked, { tokenizer }), completion: statedAnswer(question) };
+    const record =
+      wanted === "question"
+        ? { prompt: "", completion: asked.input }
+        : { prompt: renderPrompt(run.template, asked, { tokenizer }), completion: statedAnswer(question) };
     return { record, name: question.id };
   });
 }
 
 /** What a tokenizer should be good at: the words of questions, prompts and chains. */
 export function tokenizerTexts(
-  task: Task, questions: readonly Question[], demonstrations: readonly Demonstration[], documents: readonly string[],
+  task: Task,
+  questions: readonly Question[],
+  demonstrations: readonly Demonstration[],
+  documents: readonly string[],
 ): string[] {
   return [
     ...questions.map((question) => `${task.instruction(question)}\n${task.input(question)}\n${TRIGGER}\n`),

@@ -8,9 +8,13 @@ import type { ModelRef } from "../model-ref";
 import { pathKey } from "../store";
 
 /** The tokenizer of a fresh student: the folder that was named, or one trained on `texts`. */
-export async function* tokenizerStage(context: RunContext, texts: readonly string[]): AsyncGenerator<RunEvent, ModelRef> {
+export async function* tokenizerStage(
+  context: RunContext,
+  texts: readonly string[],
+): AsyncGenerator<RunEvent, ModelRef> {
   const scratch = context.config.student.from_scratch;
-  if (scratch?.tokenizer !== undefined) return { key: await pathKey(scratch.tokenizer), directory: scratch.tokenizer };
+  if (scratch?.tokenizer !== undefined)
+    return { key: await pathKey(scratch.tokenizer), directory: scratch.tokenizer };
   const options = { vocabSize: scratch?.vocab_size ?? 0, splitDigits: scratch?.split_digits ?? true };
   const spec = { name: "tokenizer", options, inputs: { texts: hashJson(texts) } };
   const result = yield* context.stage(spec, async function* (work) {

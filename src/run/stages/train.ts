@@ -1,5 +1,5 @@
-// What the training stages share: events become progress and a log, rows are audited before they are trained on, the
-// trained model is saved. It does NOT know losses.
+// What the training stages share: events become progress and a log, rows are audited before they are trained
+// on, the trained model is saved. It does NOT know losses.
 import { join } from "node:path";
 import { type AuditReport, auditExamples, enforceAudit } from "../../data/audit";
 import type { EncodedPair, EncodedSft } from "../../data/encode";
@@ -24,16 +24,26 @@ export interface TrainingCounts {
   truncated: number;
 }
 
-export function trainingControl({ signal, checkpoint_seconds: seconds }: RunControl, work: string): TrainingControl {
+export function trainingControl(
+  { signal, checkpoint_seconds: seconds }: RunControl,
+  work: string,
+): TrainingControl {
   return {
     ...(signal ? { signal } : {}),
-    checkpoint: { directory: join(scratchDirectory(work), "checkpoints"), ...(seconds ? { every_seconds: seconds } : {}) },
+    checkpoint: {
+      directory: join(scratchDirectory(work), "checkpoints"),
+      ...(seconds ? { every_seconds: seconds } : {}),
+    },
   };
 }
 
 /** Audits the rows and writes what was found. @throws ERR_DATA under the policy `error` */
 export async function* audit(
-  policy: "error" | "warn", stage: string, work: string, model: Model, rows: readonly (EncodedSft | EncodedPair)[],
+  policy: "error" | "warn",
+  stage: string,
+  work: string,
+  model: Model,
+  rows: readonly (EncodedSft | EncodedPair)[],
 ): AsyncGenerator<NoteEvent, AuditReport> {
   const report = auditExamples(model.tokenizer, rows);
   await writeFileAtomic(join(work, AUDIT_FILE), `${stableJson(report, 2)}\n`);
@@ -45,7 +55,10 @@ export async function* audit(
 
 /** Passes a training's events on as a stage's, and logs its steps. @returns counts for the summary */
 export async function* follow(
-  events: AsyncGenerator<SftEvent | DpoEvent, void>, stage: string, work: string, rows: number,
+  events: AsyncGenerator<SftEvent | DpoEvent, void>,
+  stage: string,
+  work: string,
+  rows: number,
 ): AsyncGenerator<StageEvent, TrainingCounts> {
   const log = new TrainingLog(join(work, LOG_FILE));
   const counts: TrainingCounts = { rows, steps: 0, dropped: 0, truncated: 0 };
@@ -55,7 +68,13 @@ export async function* follow(
         await log.append(event);
         yield { type: "train_step", stage, step: event };
       } else if (event.type === "reference") {
-        yield { type: "progress", stage: `${stage} reference`, finished: event.finished, total: event.total, unit: "pairs" };
+        yield {
+          type: "progress",
+          stage: `${stage} reference`,
+          finished: event.finished,
+          total: event.total,
+          unit: "pairs",
+        };
       } else if (event.type === "trained") {
         Object.assign(counts, { steps: event.steps, dropped: event.dropped, truncated: event.truncated });
       }
