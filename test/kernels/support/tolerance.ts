@@ -37,6 +37,14 @@ export function errorLimit(truth: Float64Array, referenceInSameType: Float64Arra
   return 2 * largestError(referenceInSameType, truth) + float32Limit(truth, terms);
 }
 
+/**
+ * Two ways through one backend to the same numbers, each within float32's errors. Stored in bfloat16, two numbers that
+ * are almost equal may be rounded to neighbours, which lie 2^-8 of their size from each other.
+ */
+export function otherPathLimit(wanted: Float64Array, isBfloat16: boolean, terms: number): number {
+  return float32Limit(wanted, terms) + (isBfloat16 ? 2 ** -8 * largest(wanted) : 0);
+}
+
 /** Sums in double over blocks, in another order: the same counting in units of double precision. */
 export function float64Limit(truth: Float64Array, terms: number): number {
   return float32Limit(truth, terms) * 2 ** -29;

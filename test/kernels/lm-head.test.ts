@@ -1,0 +1,91 @@
+// The loss head beyond its numbers: log-probs do not depend on chunks nor on the op that computes them, and a loss can
+// be taken chunk by chunk.
+import { describe, expect, test } from "@jest/globals";
+import { backends, type NativeBackend, type NativeTensor } from "./support/backends";
+import { encode, reals, type Real } from "./support/dtype";
+import { execute, sameBits } from "./support/execute";
+import { isTensor, Maker, tensor, type Fields } from "./support/fields";
+import { resultRows, withRows } from "./support/rows";
+import { kinds } from "./cases/preference";
+
+const [m, c, v] = [37, 48, 301];
+const chunkings = [[37], [1, 37], [12, 24, 36, 37], Array.from({ length: m }, (_, i) => i + 1)];
+
+function head(dtype: Real): { forward: Fields; loss: Fields } {
+  const maker = new Maker(dtype, 8);
+  const shared = { x: maker.real([m, c]), weight: maker.real([v, c], 0.2), targets: maker.indices(m, v) };
+  const logps = maker.output([m], "float32");
+  const outputs = { logps, dx: maker.output([m, c]), dweight: maker.accumulated([v, c]) };
+  return { forward: { logps, ...shared }, loss: { ...outputs, ...shared, dlogps: maker.float([m]) } };
+}
+
+/** Three pairs of sequences that end at rows 5, 12 | 20, 24 | 30, 37. */
+const ends = [5, 12, 20, 24, 30, 37];
+
+type Values = Float32Array | Int32Array;
+const vector = (data: Values, dtype: "float32" | "int32"): NativeTensor => ({ data, dtype, shape: [data.length] });
+
+/** The preference loss of the pairs that lie in rows [begin, end): fills their dlogps. */
+function preference(backend: NativeBackend, logps: Float32Array, dlogps: Float32Array, rows: [number, number]): void {
+  const pairsBefore = (row: number): number => ends.filter((e) => e <= row).length / 2;
+  backend.run("PreferenceLoss", {
+    dlogps: vector(dlogps, "float32"), logps: vector(logps, "float32"), losses: vector(new Float32Array(3), "float32"),
+    sequence_logps: vector(new Float32Array(6), "float32"), sequence_ends: vector(Int32Array.from(ends), "int32"),
+    reference_logps: vector(Float32Array.from(ends, (e) => -2 * e), "float32"), kind: kinds.sigmoid, beta: 0.5,
+    pair_weight: 1 / 3, nll_weight: 0.1, pair_begin: pairsBefore(rows[0]), pair_end: pairsBefore(rows[1]),
+  });
+}
+
+/** Runs the loss with the gradient taken inside, at the end of each chunk. */
+function runWithCallback(
+  backend: NativeBackend, dtype: Real, loss: Fields, chunkEnds: number[],
+): Record<string, Float32Array> {
+  const given = Object.fromEntries(Object.entries(loss).map(([name, field]) => {
+    if (!isTensor(field)) return [name, field];
+    const type = field.dtype === "T" ? dtype : field.dtype;
+    return [name, { data: encode(field.values, type), dtype: type, shape: field.shape }];
+  }));
+  const data = (name: string): Float32Array => (given[name] as NativeTensor).data as Float32Array;
+  data("dlogps").fill(NaN);
+  const onChunk = (...rows: [number, number]): void => preference(backend, data("logps"), data("dlogps"), rows);
+  backend.run("LmHeadLoss", { ...given, chunk_ends: chunkEnds, on_chunk: onChunk });
+  return { logps: data("logps"), dlogps: data("dlogps"), dweight: data("dweight") };
+}
+
+describe.each(backends)("$label", (backend) => {
+  describe.each(reals)("%s", (dtype) => {
+    const { forward, loss } = head(dtype);
+
+    test.each(chunkings)("logps are those of LmHeadForward with chunks to %j", (...chunkEnds) => {
+      const wanted = execute(backend.with(1), "LmHeadForward", forward, { dtype }).results["logps"];
+      const fields = { ...loss, chunk_ends: chunkEnds.flat() };
+      expect(sameBits(execute(backend.with(2), "LmHeadLoss", fields, { dtype }).results["logps"], wanted)).toBe(true);
+    });
+
+    test("rows do not depend on each other", () => {
+      const all = execute(backend.with(2), "LmHeadForward", forward, { dtype }).results["logps"];
+      for (const rows of [[36], [0, 1, 2], [20, 3]]) {
+        const part = withRows(forward, ["logps", "x", "targets"], rows);
+        const { results } = execute(backend.with(2), "LmHeadForward", part, { dtype });
+        expect(sameBits(results["logps"], resultRows(tensor(forward, "logps"), all, rows))).toBe(true);
+      }
+    });
+
+    test("a loss taken inside, chunk by chunk, is the same as one given before", () => {
+      const chunkEnds = [12, 24, 37];
+      const inside = runWithCallback(backend.with(2), dtype, loss, chunkEnds);
+      const before = { ...loss, dlogps: new Maker(dtype, 1).floats(inside["dlogps"] ?? []), chunk_ends: chunkEnds };
+      const { results } = execute(backend.with(2), "LmHeadLoss", before, { dtype });
+      for (const name of ["logps", "dweight"]) {
+        expect(sameBits(Float64Array.from(inside[name] ?? []), results[name])).toBe(true);
+      }
+    });
+
+    test("an error of the callback reaches the caller, and the backend goes on", () => {
+      const failing = (): void => { throw new Error("stop here"); };
+      const run = (fields: Fields): unknown => execute(backend.with(2), "LmHeadLoss", fields, { dtype });
+      expect(() => run({ ...loss, chunk_ends: [m], on_chunk: failing })).toThrow("stop here");
+      expect(() => run({ ...loss, chunk_ends: [m] })).not.toThrow();
+    });
+  });
+});
