@@ -65,20 +65,34 @@ export interface MemoryRow {
   bytes: number;
 }
 
+/**
+ * A model, its trainers and its samplers do one thing at a time: a call while another runs is ERR_BUSY, a call after
+ * dispose() is ERR_DISPOSED. dispose() during work takes effect when the work ends; memory of a model goes with the
+ * last of its trainers and samplers.
+ */
 export interface NativeModel {
   /** Parameters in arena order, with their shapes: [rows, columns] or [n]. */
   parameters(): { name: string; shape: number[] }[];
   /** One line: instruction set and threads. */
   description(): string;
-  /** The fp32 values of a parameter, shared, not copied. With bf16 storage: the masters; call `sync` after writing. */
+  /**
+   * The fp32 values of a parameter, shared, not copied: the same ArrayBuffer each time, valid even after dispose().
+   * With bf16 storage: the masters. After writing, call `sync`.
+   */
   parameterView(name: string): ArrayBuffer;
-  /** Rounds masters to the storage type; nothing to do for float32. */
+  /** To call after writing through a view: rounds masters to the storage type and drops what was packed of them. */
   sync(): void;
   /** Matrices normal(0, std), output projections of residual blocks normal(0, std / sqrt(2 L)), norms 1, biases 0. */
   initialize(seed: number, std: number): Promise<void>;
-  /** Maps the file and converts; ERR_IO if an entry passes its end, ERR_INVALID_ARGUMENT on NaN or infinite weights. */
+  /**
+   * Reads and converts; all entries are held against the file before the first is read. ERR_IO if one passes its end,
+   * ERR_INVALID_ARGUMENT on weights that are NaN or infinite; then weights may be partly replaced.
+   */
   read(path: string, entries: TensorEntry[]): Promise<void>;
-  /** Writes `header`, then the entries at their offsets, and flushes to disk. The caller renames. */
+  /**
+   * Writes `header`, then the entries at their offsets, and flushes to disk. The caller renames, or removes the file
+   * after an error: ERR_IO, or ERR_INVALID_ARGUMENT for a weight that is not finite in the type of its entry.
+   */
   write(path: string, header: Uint8Array, entries: TensorEntry[]): Promise<void>;
   /** Copies all weights of a model of the same config. */
   copyFrom(other: NativeModel): Promise<void>;
@@ -92,7 +106,7 @@ export interface TrainerCapacity {
   maxSegments: number;
   /** Scored sequences: examples of SFT, or two per pair. */
   maxSequences: number;
-  /** False: forward only (reference scores, evaluation); no gradients, no optimizer states. */
+  /** False: forward only (reference scores, evaluation); no gradients, no optimizer states, steps ERR_UNSUPPORTED. */
   training: boolean;
 }
 
@@ -110,6 +124,7 @@ export interface TrainerBuffers {
   pairLosses: ArrayBuffer; // float32 [maxSequences / 2], output of dpoStep
 }
 
+/** How much of the buffers is valid. `sequences` 0: sequenceOfRow is not read and sequenceLogps not written. */
 export interface BatchSize {
   tokens: number;
   segments: number;
@@ -147,7 +162,10 @@ export interface NativeTrainer {
   sftStep(size: BatchSize): Promise<{ loss: number }>;
   /** Forward and backward of a preference loss; sequences 2i, 2i + 1 are chosen and rejected. */
   dpoStep(size: BatchSize, options: PreferenceOptions): Promise<{ loss: number }>;
-  /** Clips, applies AdamW and zeroes gradients. A gradient that is not finite is ERR_INVALID_ARGUMENT, nothing changes. */
+  /**
+   * Clips, applies AdamW and zeroes gradients; matrices decay, norms and biases do not. If a gradient is not finite,
+   * ERR_INVALID_ARGUMENT: gradients are zeroed and weights stay.
+   */
   update(options: UpdateOptions): Promise<{ gradNorm: number }>;
   /** The gradient of a parameter in fp32, shared; for tests. */
   gradientView(name: string): ArrayBuffer;
@@ -155,6 +173,7 @@ export interface NativeTrainer {
   reset(): Promise<void>;
   /** Flat arenas (float32, one after the other after `header`): master, exp_avg, exp_avg_sq. Flushed to disk. */
   writeState(path: string, header: Uint8Array): Promise<void>;
+  /** The rest of the file must be these arenas. After an error weights and moments may be partly replaced. */
   readState(path: string, fileOffset: number): Promise<void>;
   /** Elements of one arena of the state. */
   stateElements(): number;
@@ -165,7 +184,7 @@ export interface NativeTrainer {
 export interface SamplerCapacity {
   /** Sequences decoded together. */
   maxBatch: number;
-  /** Longest prompt plus completion. */
+  /** Longest prompt plus completion, at most maxPositionEmbeddings. */
   maxLength: number;
   /** Rows of one prefill pass; at least the longest prompt. */
   maxPrefillTokens: number;
@@ -197,11 +216,15 @@ export interface FinishedSample {
 export interface NativeSampler {
   /** Bytes each token contributes to the text: the bytes, and offsets of vocabSize + 1. */
   setTokenBytes(bytes: Uint8Array, offsets: Int32Array): void;
-  /** Begins a generation; drops what was left of the one before. Packs the weights for decoding. */
+  /** Begins a generation; drops what was left of the one before. */
   begin(options: GenerationOptions): void;
-  /** Queues `samples` continuations of a prompt; `prompt` is its number in the RNG key. */
+  /** Queues `samples` continuations of a prompt; `prompt`, an int32, is its number in the RNG key. */
   submit(prompt: number, tokens: Int32Array, samples: number): void;
-  /** Runs up to `maxSteps` decode steps, admitting waiting prompts as rows leave; resolves with what finished. */
+  /**
+   * Runs up to `maxSteps` decode steps, admitting waiting prompts as rows leave; resolves with what finished in this
+   * call, in a repeatable order, the samples still to come, and the tokens drawn since begin().
+   * ERR_INVALID_ARGUMENT if the weights changed since begin().
+   */
   run(maxSteps: number): Promise<{ finished: FinishedSample[]; pending: number; generatedTokens: number }>;
   /** Ends a generation and releases packed weights and cache pages. */
   end(): void;

@@ -5,7 +5,8 @@ import type { ModelConfig, NativeModel } from "../../src/native";
 import { float32Limit, relativeError } from "./support/closeness";
 import { devices } from "./support/devices";
 import {
-  checkpointGradients, loadFixture, preferenceVariants, readGolden, variants, type Golden, type PreferenceGolden, type Variant,
+  checkpointGradients, loadFixture, preferenceVariants, readGolden, variants,
+  type Golden, type PreferenceGolden, type Variant,
 } from "./support/fixtures";
 import { generate } from "./support/sampler";
 import { dpo, TestTrainer } from "./support/trainer";
@@ -22,7 +23,10 @@ function logSoftmax(logits: Float32Array, vocabulary: number): number[] {
   return out;
 }
 
-function gradientErrors(config: ModelConfig, trainer: TestTrainer, golden: Golden, prefix: string): Record<string, number> {
+/** The gradients that are not near enough. */
+function gradientErrors(
+  config: ModelConfig, trainer: TestTrainer, golden: Golden, prefix: string,
+): Record<string, number> {
   const gradients = checkpointGradients(config, (name) => trainer.native.gradientView(name));
   const errors = [...gradients].map(([name, gradient]) => {
     const wanted = golden.arrays.get(prefix + name);
@@ -61,7 +65,8 @@ describe.each(devices)("%s", (device) => {
       const rows = golden.sequences.reduce((sum, { tokens }) => sum + tokens.length, 0);
       const got = new Array<number>(rows * config.vocabSize);
       for (let token = 0; token < config.vocabSize; token++) {
-        const size = trainer.fillSequences(golden.sequences.map(({ tokens }) => ({ tokens, targets: tokens.map(() => token) })));
+        const asked = golden.sequences.map(({ tokens }) => ({ tokens, targets: tokens.map(() => token) }));
+        const size = trainer.fillSequences(asked);
         await trainer.native.logps(size);
         for (let row = 0; row < rows; row++) got[row * config.vocabSize + token] = trainer.logps[row] as number;
       }
@@ -87,13 +92,15 @@ describe.each(devices)("%s", (device) => {
     test("bfloat16 storage stays near", async () => {
       const { model: narrow } = await loadFixture(variant, device, { dtype: "bfloat16" });
       const narrowTrainer = new TestTrainer(narrow);
-      const { loss } = await narrowTrainer.native.sftStep(narrowTrainer.fillSequences(golden.sequences, 1 / golden.scored_tokens));
+      const size = narrowTrainer.fillSequences(golden.sequences, 1 / golden.scored_tokens);
+      const { loss } = await narrowTrainer.native.sftStep(size);
       const gradients = checkpointGradients(config, (name) => narrowTrainer.native.gradientView(name));
       narrowTrainer.dispose();
       narrow.dispose();
       expect(relativeError([loss], [golden.loss])).toBeLessThan(0.02);
       for (const [name, gradient] of gradients) {
-        expect([name, relativeError(gradient, golden.arrays.get(`grad.${name}`) as Float32Array) < 0.1]).toEqual([name, true]);
+        const error = relativeError(gradient, golden.arrays.get(`grad.${name}`) as Float32Array);
+        expect([name, error < 0.1]).toEqual([name, true]);
       }
     });
   });
@@ -123,7 +130,8 @@ describe.each(devices)("%s", (device) => {
 
     test.each(Object.keys(golden.dpo.losses))("loss %s", async (name) => {
       const wanted = golden.dpo.losses[name] as PreferenceGolden;
-      const { loss } = await trainer.native.dpoStep(trainer.fillPairs(pairs), preferenceOptions(wanted, pairs.length, chosenTokens));
+      const options = preferenceOptions(wanted, pairs.length, chosenTokens);
+      const { loss } = await trainer.native.dpoStep(trainer.fillPairs(pairs), options);
       // The loss is a function of differences of sums of order 50, so its error is that of the sums.
       expect(Math.abs(loss - wanted.loss)).toBeLessThan(50 * float32Limit * Math.max(1, wanted.beta));
     });

@@ -65,7 +65,9 @@ export async function loadFixture(variant: Variant, device: Device, setup: Model
 }
 
 /** The part of one of our gradients that belongs to a tensor of the checkpoint. */
-export function checkpointGradients(config: ModelConfig, view: (parameter: string) => ArrayBuffer): Map<string, Float32Array> {
+export function checkpointGradients(
+  config: ModelConfig, view: (parameter: string) => ArrayBuffer,
+): Map<string, Float32Array> {
   return new Map(checkpointEntries(config).map(({ hfName, shape, parameter, rowOffset }) => {
     const columns = shape[1] ?? 1;
     const begin = rowOffset * columns;

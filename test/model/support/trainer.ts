@@ -48,7 +48,9 @@ export class TestTrainer {
   }
 
   /** Whole sequences, one segment each, with the targets given (shifted already), all in scored sequence 0. */
-  fillSequences(sequences: readonly { tokens: readonly number[]; targets: readonly number[] }[], weight = 1): BatchSize {
+  fillSequences(
+    sequences: readonly { tokens: readonly number[]; targets: readonly number[] }[], weight = 1,
+  ): BatchSize {
     const { tokens, positions, targets, weights, segments, sequenceOfRow } = this.inputs;
     let row = 0;
     sequences.forEach((sequence, s) => {
@@ -66,12 +68,14 @@ export class TestTrainer {
 
   /** Each pair as prompt | chosen | rejected, the prompt shared. */
   fillPairs(pairs: readonly Pair[]): BatchSize {
-    return this.fill((writer) => pairs.forEach((pair) => writer.branches(pair.prompt, [pair.chosen, pair.rejected], 0)));
+    return this.fill((writer) => pairs.forEach(({ prompt, chosen, rejected }) =>
+      writer.branches(prompt, [chosen, rejected], 0)));
   }
 
   async scores(size: BatchSize): Promise<{ rows: number[]; sequences: number[] }> {
     await this.native.logps(size);
-    return { rows: [...this.logps.subarray(0, size.tokens)], sequences: [...this.sequenceLogps.subarray(0, size.sequences)] };
+    const sequences = [...this.sequenceLogps.subarray(0, size.sequences)];
+    return { rows: [...this.logps.subarray(0, size.tokens)], sequences };
   }
 
   gradient(parameter: string): Float32Array {
