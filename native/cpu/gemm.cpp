@@ -21,6 +21,7 @@ constexpr int64_t kBlockSteps = 512;   // of one chain of fma: a tile of A and a
 constexpr int64_t kRangeSteps = 2048;  // of k that B is packed for at a time
 constexpr int64_t kWorkBytes = int64_t{8} << 20;        // of packed B, and of sums kept between ranges
 constexpr int64_t kSerialPackUnits = int64_t{1} << 13;  // below this, waking other threads costs more than it saves
+constexpr int64_t kL1SetBytes = 4096;  // addresses this far apart share a set in common L1 caches
 constexpr const char* kWorkArea = "work area of matrix products";
 
 const void* offset(const void* data, int64_t elements, DType dtype) {
@@ -58,9 +59,23 @@ PackJob describe_b(const GemmKernels& kernels, ConstMatrix b, bool trans_b, DTyp
 
 PackJob describe_a(const GemmKernels& kernels, const GemmArgs& args, int64_t row, int64_t rows, int64_t k0, int64_t steps) {
   PackJob job = describe(args.a, !args.trans_a, args.ab_dtype, row, rows, k0, args.k, steps, kernels.rows);
-  if (!args.trans_a) job.layout = PackLayout::runs;
-  job.panel_stride = panel_stride(round_up(kernels.rows, kernels.run), round_up(steps, kernels.run));
+  job.row_stride = panel_stride(1, round_up(steps, kernels.vector));
+  if (args.trans_a) {
+    job.panel_stride = panel_stride(round_up(kernels.rows, kernels.vector), steps);
+  } else {
+    job.layout = PackLayout::rows;
+    job.panel_stride = kernels.rows * job.row_stride;
+  }
   return job;
+}
+
+/// Units from row to row of A if its rows can be multiplied where they are, else 0: they must consist of whole units, and
+/// those of a register tile must not all meet in one set of the L1 cache.
+int64_t in_place_stride(const GemmArgs& args, bool pairs) {
+  if (args.trans_a || (args.ab_dtype == DType::bf16 && !pairs)) return 0;
+  if (pairs && (args.k % 2 != 0 || (args.a.ld % 2 != 0 && args.m > 1))) return 0;
+  const int64_t stride = pairs ? args.a.ld / 2 : args.a.ld;
+  return stride * 4 % kL1SetBytes == 0 && args.m > 1 ? 0 : std::max<int64_t>(1, stride);
 }
 
 void check_operand(const char* name, ConstMatrix matrix, int64_t rows, int64_t columns) {
@@ -100,7 +115,7 @@ struct Gemm::Plan {
   int64_t block;          // steps of one chain of fma: a function of k and the operands' type ALONE
   int64_t range;          // steps at a time, a multiple of block
   int64_t rows, columns;  // of C at a time
-  bool a_in_place;        // a single row that already lies as a panel would
+  int64_t a_row_stride;   // in units, where A is not packed; else 0
 };
 
 /// A part of C and a range of k, and where their packed operands and sums are.
@@ -109,7 +124,7 @@ struct Gemm::Part {
   int64_t step, steps;
   bool first, last;
   const uint32_t* a;  // null where each tile packs its own
-  int64_t a_panel_stride;
+  int64_t a_panel_stride, a_row_stride;
   const uint32_t* b;
   int64_t b_panel_stride;
   int64_t own_a_stride;           // units of each thread's own packed A
@@ -121,7 +136,7 @@ Gemm::Plan Gemm::make_plan(const GemmArgs& args) const {
   plan.pairs = kernels_.pairs && args.ab_dtype == DType::bf16;
   plan.per_step = plan.pairs ? 2 : 1;
   plan.steps = divide_up(args.k, plan.per_step);
-  plan.block = even_part(plan.steps, kBlockSteps, kernels_.run);
+  plan.block = even_part(plan.steps, kBlockSteps, kernels_.vector);
   plan.rows = args.m;
   plan.columns = args.n;
   plan.range = plan.steps;
@@ -130,8 +145,7 @@ Gemm::Plan Gemm::make_plan(const GemmArgs& args) const {
     plan.columns = even_part(args.n, kWorkBytes / 4 / std::max<int64_t>(1, plan.range), kernels_.columns);
     if (plan.range < plan.steps) plan.rows = even_part(args.m, kWorkBytes / 4 / plan.columns, kernels_.rows);
   }
-  const bool is_panel = args.ab_dtype == DType::f32 || (plan.pairs && args.k % 2 == 0);
-  plan.a_in_place = args.m == 1 && !args.trans_a && is_panel;
+  plan.a_row_stride = in_place_stride(args, plan.pairs);
   return plan;
 }
 
@@ -165,16 +179,18 @@ void Gemm::operator()(const GemmArgs& args) {
 }
 
 void Gemm::prepare_a(const GemmArgs& args, const Plan& plan, Part& part) {
-  if (!TileCut::few(part.c.rows)) return;
   PackJob job = describe_a(kernels_, args, part.c.row, part.c.rows, part.step * plan.per_step, part.steps);
   part.a_panel_stride = job.panel_stride;
-  if (plan.a_in_place) {
+  part.a_row_stride = job.row_stride;
+  if (plan.a_row_stride > 0) {
     part.a = static_cast<const uint32_t*>(job.source);
-    return;
+    part.a_row_stride = plan.a_row_stride;
+    part.a_panel_stride = kernels_.rows * plan.a_row_stride;
+  } else if (TileCut::few(part.c.rows)) {
+    a_.reserve(job.panel_end * job.panel_stride * 4, kWorkArea);
+    part.a = job.target = a_.as<uint32_t>();
+    pack_shared(job);
   }
-  a_.reserve(job.panel_end * job.panel_stride * 4, kWorkArea);
-  part.a = job.target = a_.as<uint32_t>();
-  pack_shared(job);
 }
 
 void Gemm::prepare_b(const GemmArgs& args, const Plan& plan, Part& part) {
@@ -207,8 +223,11 @@ void Gemm::multiply_tiles(const GemmArgs& args, const Plan& plan, Part& part) {
   if (plan.steps > plan.block) {
     sums_.reserve((keep_all ? part.c.rows * part.sums_ld : part.sums_stride * pool_.threads()) * 4, kWorkArea);
   }
-  part.own_a_stride = divide_up(cut.tile_rows, kernels_.rows) * panel_stride(round_up(kernels_.rows, kernels_.run), plan.block);
-  if (part.a == nullptr) a_.reserve(part.own_a_stride * pool_.threads() * 4, kWorkArea);
+  if (part.a == nullptr) {
+    const PackJob own = describe_a(kernels_, args, 0, cut.tile_rows, 0, plan.block);
+    part.own_a_stride = own.panel_end * own.panel_stride;
+    a_.reserve(part.own_a_stride * pool_.threads() * 4, kWorkArea);
+  }
   pool_.parallel_for(cut.tiles(), [&](int64_t task, int thread) { multiply_tile(args, plan, part, cut.tile(task), thread); });
 }
 
@@ -217,10 +236,13 @@ void Gemm::multiply_tile(const GemmArgs& args, const Plan& plan, const Part& par
   const int64_t column = part.c.column + tile.column;
   TileJob job{};
   job.pairs = plan.pairs;
-  job.a_layout = args.trans_a ? PackLayout::steps : PackLayout::runs;
+  job.a_layout = args.trans_a ? PackLayout::steps : PackLayout::rows;
   job.rows = tile.rows;
   job.columns = tile.columns;
+  job.a = part.a;
+  if (part.a != nullptr) job.a += tile.row / kernels_.rows * part.a_panel_stride;
   job.a_panel_stride = part.a_panel_stride;
+  job.a_row_stride = part.a_row_stride;
   job.b_panel_stride = part.b_panel_stride;
   if (plan.steps > plan.block) {
     job.partial = sums_.as<float>() + (part.sums_stride > 0 ? thread * part.sums_stride : tile.row * part.sums_ld + tile.column);
@@ -239,13 +261,13 @@ void Gemm::multiply_tile(const GemmArgs& args, const Plan& plan, const Part& par
     job.steps = std::min(plan.block, part.steps - step);
     job.first = part.first && step == 0;
     job.last = part.last && step + job.steps == part.steps;
-    job.a = part.a;
     job.a_begin = step;
-    PackJob pack = describe_a(kernels_, args, row, tile.rows, (part.step + step) * plan.per_step, job.steps);
     if (part.a == nullptr) {
+      PackJob pack = describe_a(kernels_, args, row, tile.rows, (part.step + step) * plan.per_step, job.steps);
       job.a = pack.target = a_.as<uint32_t>() + thread * part.own_a_stride;
-      job.a_panel_stride = pack.panel_stride;
       job.a_begin = 0;
+      job.a_panel_stride = pack.panel_stride;
+      job.a_row_stride = pack.row_stride;
       kernels_.pack(pack);
     }
     job.b = b + step * kernels_.columns;

@@ -54,8 +54,8 @@ struct Tile {
 /// the last rows are cut by columns as well, so that all threads finish together. Few rows, as in decoding: A is packed
 /// once for all, and columns alone are cut.
 struct TileCut {
-  static constexpr int64_t kFewRows = 96;
-  static constexpr int64_t kTileRows = 48;             // of A and one block of k fit the L2 cache
+  static constexpr int64_t kFewRows = 144;
+  static constexpr int64_t kTileRows = 96;             // of A and one block of k fit the L2 cache
   static constexpr int64_t kFewRowsTileColumns = 256;  // at most
   static constexpr int64_t kFewRowsTilesPerThread = 16;
   static constexpr int64_t kCutRowsPerThread = 2;

@@ -1,13 +1,13 @@
 // What matrix multiplication needs from one instruction set: the register tile, packing, and the product of one tile.
 // Plain types only, so that the driver (gemm.cpp) and the per-instruction-set sources share it.
 //
-// Packed layout. The unit is 32 bits: a float, or two bf16 of successive k where the machine multiplies bf16 pairs (an odd
-// k is padded by 0); a step is one unit of k. A panel holds `width` rows of A or columns of B for all steps:
-//   by steps: unit (step, i) is at step * line + i, line = width rounded up to a multiple of `run`
-//   by runs:  unit (step, i) is at (step / run) * run * width + i * run + step % run
-// B is always by steps. A is by runs where its rows are contiguous in k (packing it is then plain copying), else by steps.
-// The last panel of A has only as much width as there are rows left, B is padded by columns of 0. What is left of the last
-// run, and of a line beyond width, is never used.
+// The unit of packed operands is 32 bits: a float, or two bf16 of successive k where the machine multiplies bf16 pairs (an
+// odd k is padded by 0). A step is one unit of k. A panel holds `width` rows of A or columns of B in one of two layouts:
+//   steps: unit (step, i) is at step * line + i, line = width rounded up to whole vectors
+//   rows:  unit (step, i) is at i * row_stride + step
+// B is always by steps. A is by rows where k is contiguous in memory (often it need not be packed at all then), else by
+// steps. The last panel of A has only as much width as there are rows left, B is padded by columns of 0. What a line has
+// beyond width, and a row beyond the last step, is never used.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace selfrefine {
 
-enum class PackLayout : uint8_t { steps, runs };
+enum class PackLayout : uint8_t { steps, rows };
 
 /// Packs steps [step_begin, step_end) of panels [panel_begin, panel_end) of one operand.
 struct PackJob {
@@ -24,15 +24,16 @@ struct PackJob {
   int64_t ld;          // elements between two lines of the source
   bool k_contiguous;   // element (i, k) is at i * ld + k, else at k * ld + i
   DType dtype;
-  PackLayout layout;  // runs only with k_contiguous
+  PackLayout layout;  // rows only with k_contiguous
   int64_t count;      // rows of A or columns of B in all
   int64_t k;          // elements that exist from the source on; beyond it reads as 0
   int64_t width;
   bool pad;  // the last panel has full width, padded by 0
   int64_t panel_begin, panel_end;
-  int64_t step_begin, step_end;  // step_begin is a multiple of `run` in layout runs
+  int64_t step_begin, step_end;  // by rows, whole vectors are written
   uint32_t* target;
   int64_t panel_stride;  // units between two panels
+  int64_t row_stride;    // units between two rows, by rows
 };
 
 /// One tile of C for one block of k: a chain of fma over its steps.
@@ -44,7 +45,7 @@ struct TileJob {
   const uint32_t* a;
   int64_t a_begin;  // steps of A's panels before this block
   const uint32_t* b;
-  int64_t a_panel_stride, b_panel_stride;
+  int64_t a_panel_stride, a_row_stride, b_panel_stride;
 
   // Sums of the blocks of k so far, in fp32: read unless this is the first block, written unless it is the last.
   bool first, last;
@@ -62,7 +63,7 @@ struct TileJob {
 
 struct GemmKernels {
   int64_t rows, columns;  // of the register tile: the widths of the panels
-  int64_t run;            // steps of a run; floats of a vector
+  int64_t vector;         // floats in one
   bool pairs;             // bf16 operands are multiplied as pairs, else widened to float in packing
   void (*pack)(const PackJob&);
   void (*multiply)(const TileJob&);

@@ -94,17 +94,16 @@ void pack_lines(const PackJob& job, int64_t panel, int64_t begin, int64_t end) {
 }
 
 template <typename Source>
-void pack_runs(const PackJob& job, int64_t panel) {
+void pack_rows(const PackJob& job, int64_t panel) {
   using T = typename Source::Element;
   const T* source = static_cast<const T*>(job.source) + panel * job.width * job.ld;
   uint32_t* target = job.target + panel * job.panel_stride;
   const int64_t rows = min_of(job.width, job.count - panel * job.width);
-  for (int64_t i = 0; i < rows; ++i) {
-    const T* row = source + i * job.ld;
+  for (int64_t i = 0; i < rows; ++i, source += job.ld, target += job.row_stride) {
     for (int64_t step = job.step_begin; step < job.step_end; step += kWidth) {
       const int64_t at = step * Source::kPerStep;
-      prefetch(row + at + kPrefetchLines * job.ld, kWidth * Source::kPerStep);
-      store_units(target + step * rows + i * kWidth, Source::along(row + at, job.k - at));
+      prefetch(source + at + kPrefetchLines * job.ld, kWidth * Source::kPerStep);
+      store_units(target + step, Source::along(source + at, job.k - at));
     }
   }
 }
@@ -113,7 +112,7 @@ template <typename Source>
 void pack_panels(const PackJob& job) {
   if (job.k_contiguous) {
     for (int64_t panel = job.panel_begin; panel < job.panel_end; ++panel) {
-      if (job.layout == PackLayout::runs) pack_runs<Source>(job, panel);
+      if (job.layout == PackLayout::rows) pack_rows<Source>(job, panel);
       else pack_transposed<Source>(job, panel);
     }
     return;

@@ -18,7 +18,6 @@ SELFREFINE_ISA_BEGIN
 namespace gemm {
 
 constexpr int kColumns = kTileVectors * kWidth;
-constexpr int kLineUnits = 16;  // of a cache line
 
 struct Float {
   static SELFREFINE_INLINE Vec broadcast_unit(const uint32_t* p) {
@@ -36,46 +35,64 @@ struct Pair : Float {
 };
 #endif
 
-// How far ahead of its use a line of B or A is asked for: an L3 latency's worth of steps.
-constexpr int kPrefetchSteps = 12;
+/// Where the sums of a register tile go: to[i * ld_to + j] = sums + (plus == null ? 0 : plus[i * ld_plus + j]).
+struct Output {
+  float* to;
+  int64_t ld_to;
+  const float* plus;
+  int64_t ld_plus;
+  const uint32_t* ahead;  // what to bring to the L2 cache meanwhile, ahead_units for each step
+  int64_t ahead_units;
+};
 
-/// sums[Rows][kColumns] = the product of `steps` steps of one panel of A, Rows wide, by runs or by steps, and one of B.
-template <typename Unit, int Rows, bool ByRuns>
-void register_tile(int64_t steps, const uint32_t* __restrict a, const uint32_t* __restrict b, float* __restrict sums) {
-  constexpr int kRun = ByRuns ? kWidth : 1;
-  constexpr int kRunUnits = ByRuns ? Rows * kWidth : line_units(Rows);
+/// The product of `steps` steps of Rows rows of A and one panel of B. A is a packed panel, or rows at a distance of
+/// row_stride: then every third has a pointer of its own, since an address can hold a base and once or twice a stride.
+template <typename Unit, int Rows, PackLayout Layout>
+void register_tile(int64_t steps, const uint32_t* __restrict a, int64_t row_stride, const uint32_t* __restrict b,
+                   const Output& output) {
+  constexpr bool kByRows = Layout == PackLayout::rows;
+  constexpr int kGroups = (Rows + 2) / 3;
+  const uint32_t* row[kGroups];
+  SELFREFINE_UNROLL
+  for (int g = 0; g < kGroups; ++g) row[g] = a + (kByRows ? 3 * g * row_stride : 0);
+  const uint32_t* ahead = output.ahead;
+  const int64_t ahead_units = output.ahead_units;
   Vec c[Rows][kTileVectors];
   SELFREFINE_UNROLL
   for (int i = 0; i < Rows; ++i) {
     SELFREFINE_UNROLL
     for (int j = 0; j < kTileVectors; ++j) c[i][j] = zero();
   }
-  for (int64_t left = steps; left > 0; left -= kRun, a += kRunUnits) {
-    const int64_t run = min_of<int64_t>(kRun, left);
-    for (int64_t step = 0; step < run; ++step, b += kColumns) {
-      for (int j = 0; j < kColumns; j += kLineUnits) __builtin_prefetch(b + kPrefetchSteps * kColumns + j);
-      Vec line[kTileVectors];
+  for (int64_t step = 0; step < steps; ++step, a += line_units(Rows), b += kColumns, ahead += ahead_units) {
+    __builtin_prefetch(ahead, 0, 2);
+    Vec line[kTileVectors];
+    SELFREFINE_UNROLL
+    for (int j = 0; j < kTileVectors; ++j) line[j] = load_units(b + j * kWidth);
+    SELFREFINE_UNROLL
+    for (int i = 0; i < Rows; ++i) {
+      const Vec x = Unit::broadcast_unit(kByRows ? row[i / 3] + (i % 3) * row_stride + step : a + i);
       SELFREFINE_UNROLL
-      for (int j = 0; j < kTileVectors; ++j) line[j] = load_units(b + j * kWidth);
+      for (int j = 0; j < kTileVectors; ++j) c[i][j] = Unit::multiply_add(x, line[j], c[i][j]);
+    }
+  }
+  if (output.plus != nullptr) {
+    SELFREFINE_UNROLL
+    for (int i = 0; i < Rows; ++i) {
       SELFREFINE_UNROLL
-      for (int i = 0; i < Rows; ++i) {
-        const Vec x = Unit::broadcast_unit(a + i * kRun + step);
-        SELFREFINE_UNROLL
-        for (int j = 0; j < kTileVectors; ++j) c[i][j] = Unit::multiply_add(x, line[j], c[i][j]);
-      }
+      for (int j = 0; j < kTileVectors; ++j) c[i][j] += load(output.plus + i * output.ld_plus + j * kWidth);
     }
   }
   SELFREFINE_UNROLL
   for (int i = 0; i < Rows; ++i) {
     SELFREFINE_UNROLL
-    for (int j = 0; j < kTileVectors; ++j) store(sums + i * kColumns + j * kWidth, c[i][j]);
+    for (int j = 0; j < kTileVectors; ++j) store(output.to + i * output.ld_to + j * kWidth, c[i][j]);
   }
 }
 
-using RegisterTile = void (*)(int64_t, const uint32_t*, const uint32_t*, float*);
+using RegisterTile = void (*)(int64_t, const uint32_t*, int64_t, const uint32_t*, const Output&);
 
 /// register_tile for 1 to kTileRows rows; entry 0 is never asked for.
-template <typename Unit, bool ByRuns>
+template <typename Unit, PackLayout Layout>
 struct RegisterTiles {
   RegisterTile of[kTileRows + 1] = {};
 
@@ -84,15 +101,15 @@ struct RegisterTiles {
  private:
   template <int Rows>
   constexpr void fill() {
-    of[Rows] = &register_tile<Unit, Rows, ByRuns>;
+    of[Rows] = &register_tile<Unit, Rows, Layout>;
     if constexpr (Rows < kTileRows) fill<Rows + 1>();
   }
 };
 
 template <typename Unit>
 struct UnitTiles {
-  RegisterTiles<Unit, false> by_steps;
-  RegisterTiles<Unit, true> by_runs;
+  RegisterTiles<Unit, PackLayout::steps> by_steps;
+  RegisterTiles<Unit, PackLayout::rows> by_rows;
 };
 
 constexpr UnitTiles<Float> kFloatTiles;
@@ -104,11 +121,11 @@ constexpr bool kPairs = false;
 #endif
 
 const RegisterTile* tiles_for(const TileJob& job) {
-  const bool runs = job.a_layout == PackLayout::runs;
+  const bool rows = job.a_layout == PackLayout::rows;
 #ifdef SELFREFINE_DOT_PAIRS
-  if (job.pairs) return runs ? kPairTiles.by_runs.of : kPairTiles.by_steps.of;
+  if (job.pairs) return rows ? kPairTiles.by_rows.of : kPairTiles.by_steps.of;
 #endif
-  return runs ? kFloatTiles.by_runs.of : kFloatTiles.by_steps.of;
+  return rows ? kFloatTiles.by_rows.of : kFloatTiles.by_steps.of;
 }
 
 /// c (+ bias) (+ add) of one row, n columns.
@@ -132,25 +149,6 @@ void finish(const TileJob& job, const float* sums, int64_t i0, int64_t rows, int
   }
 }
 
-SELFREFINE_INLINE void add_partial(float* sums, const float* partial, int64_t ld, int64_t rows) {
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int j = 0; j < kColumns; j += kWidth) {
-      store(sums + i * kColumns + j, load(partial + i * ld + j) + load(sums + i * kColumns + j));
-    }
-  }
-}
-
-SELFREFINE_INLINE void keep_partial(const float* sums, float* partial, int64_t ld, int64_t rows) {
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int j = 0; j < kColumns; j += kWidth) store(partial + i * ld + j, load(sums + i * kColumns + j));
-  }
-}
-
-/// Units of a panel of A per step.
-SELFREFINE_INLINE int64_t step_units(PackLayout layout, int64_t rows) {
-  return layout == PackLayout::runs ? rows : line_units(rows);
-}
-
 /// Asks for the lines of C that the tile will write, to be there when its sums are ready.
 SELFREFINE_INLINE void prefetch_c(const TileJob& job, int64_t i0, int64_t rows, int64_t j0) {
   const int64_t size = job.c_dtype == DType::f32 ? 4 : 2;
@@ -158,6 +156,31 @@ SELFREFINE_INLINE void prefetch_c(const TileJob& job, int64_t i0, int64_t rows, 
   for (int64_t i = 0; i < rows; ++i, c += job.ldc * size) {
     for (int64_t byte = 0; byte < kColumns * size; byte += 64) __builtin_prefetch(c + byte, 1);
   }
+}
+
+/// Where the sums of the register tile at (i, j) go: to the sums of the blocks so far, or straight to C if that is all there
+/// is to do, or else to `sums`, for finish().
+SELFREFINE_INLINE Output output_of(const TileJob& job, int64_t i, int64_t j, float* sums) {
+  Output output{sums, kColumns, nullptr, 0, nullptr, 0};
+  if (!job.first) {
+    output.plus = job.partial + i * job.partial_ld + j;
+    output.ld_plus = job.partial_ld;
+  }
+  if (!job.last) {
+    output.to = job.partial + i * job.partial_ld + j;
+    output.ld_to = job.partial_ld;
+    return output;
+  }
+  const bool plain = job.c_dtype == DType::f32 && job.bias == nullptr && job.columns - j >= kColumns &&
+                     (job.add == nullptr || job.first);
+  if (!plain) return output;
+  output.to = static_cast<float*>(job.c) + i * job.ldc + j;
+  output.ld_to = job.ldc;
+  if (job.add != nullptr) {
+    output.plus = static_cast<const float*>(job.add) + i * job.ld_add + j;
+    output.ld_plus = job.ld_add;
+  }
+  return output;
 }
 
 void multiply(const TileJob& job) {
@@ -168,13 +191,15 @@ void multiply(const TileJob& job) {
     const uint32_t* b = job.b + j / kColumns * job.b_panel_stride;
     for (int64_t i = 0; i < job.rows; i += kTileRows) {
       const int64_t rows = min_of<int64_t>(kTileRows, job.rows - i);
-      const uint32_t* a = job.a + i / kTileRows * job.a_panel_stride + job.a_begin * step_units(job.a_layout, rows);
+      const uint32_t* a = job.a + i / kTileRows * job.a_panel_stride +
+                          job.a_begin * (job.a_layout == PackLayout::rows ? 1 : line_units(rows));
       if (job.last) prefetch_c(job, i, rows, j);
-      tiles[rows](job.steps, a, b, sums);
-      const int64_t at = i * job.partial_ld + j;
-      if (!job.first) add_partial(sums, job.partial + at, job.partial_ld, rows);
-      if (!job.last) keep_partial(sums, job.partial + at, job.partial_ld, rows);
-      else if (job.c_dtype == DType::f32) finish<float>(job, sums, i, rows, j);
+      Output output = output_of(job, i, j, sums);
+      output.ahead_units = kColumns * kTileRows / max_of<int64_t>(job.rows, kTileRows);
+      output.ahead = b + job.b_panel_stride + i / kTileRows * job.steps * output.ahead_units;
+      tiles[rows](job.steps, a, job.a_row_stride, b, output);
+      if (output.to != sums) continue;
+      if (job.c_dtype == DType::f32) finish<float>(job, sums, i, rows, j);
       else finish<bf16>(job, sums, i, rows, j);
     }
   }
