@@ -77,9 +77,10 @@ ${xTicks.map((value) => html`<text class="tick" x="${fixed(x(value))}" y="${bott
 <line class="axis" x1="${left}" x2="${right}" y1="${bottom}" y2="${bottom}"/>`;
 }
 
-function legend(names: readonly string[]): Html | undefined {
+/** @param first colour of the first name */
+function legend(names: readonly string[], first: number): Html | undefined {
   if (names.length < 2) return undefined;
-  return html`<p class="legend">${names.map((name, index) => html`<span class="key c${index % 6}">${name}</span>`)}</p>`;
+  return html`<p class="legend">${names.map((name, index) => html`<span class="key c${(index + first) % 6}">${name}</span>`)}</p>`;
 }
 
 /** Lines over optimizer steps. */
@@ -98,7 +99,7 @@ export function lineChart({ title, yLabel, series, level }: LineChart): Html {
     const path = points
       .map(([px, py], at) => `${at === 0 ? "M" : "L"}${fixed(x(px))} ${fixed(y(py))}`)
       .join("");
-    return html`<path class="line c${index % 6}" d="${path}"/>`;
+    return html`<path class="line c${(index + 1) % 6}" d="${path}"/>`;
   });
   const mark =
     level &&
@@ -109,7 +110,10 @@ export function lineChart({ title, yLabel, series, level }: LineChart): Html {
 ${axes(x, y, ticks(xLow, xHigh), ticks(yLow, yHigh))}${mark}${lines}
 <text class="label" x="${(MARGIN.left + WIDTH - MARGIN.right) / 2}" y="${HEIGHT - 4}" text-anchor="middle">optimizer step</text>
 <text class="label" transform="translate(11 ${(HEIGHT - MARGIN.bottom + MARGIN.top) / 2}) rotate(-90)" text-anchor="middle">${yLabel}</text>
-</svg>${legend(series.map(({ name }) => name))}</figure>`;
+</svg>${legend(
+    series.map(({ name }) => name),
+    1,
+  )}</figure>`;
 }
 
 export interface IntervalRow {
@@ -124,14 +128,16 @@ const GROUP_GAP = 16;
 const NAME_WIDTH = 200;
 const DOT_WIDTH = 860;
 
-/** Shares with their intervals, grouped; one axis from 0 to 100 %. */
+/** Shares with their intervals, grouped; the axis begins at 0. */
 export function intervalChart(title: string, rows: readonly IntervalRow[]): Html {
   const heights = rows.map(({ dots }) => dots.length * ROW + GROUP_GAP);
   const tops = heights.map((_, index) => heights.slice(0, index).reduce((sum, height) => sum + height, 8));
   const height = heights.reduce((sum, one) => sum + one, 8) + 24;
-  const x = scale(0, 1, NAME_WIDTH, DOT_WIDTH - 16);
+  const highest = Math.max(0.1, ...rows.flatMap(({ dots }) => dots.map(({ high }) => high)));
+  const end = Math.min(1, Math.ceil(highest * 10) / 10);
+  const x = scale(0, end, NAME_WIDTH, DOT_WIDTH - 24);
   const names = rows[0]?.dots.map(({ name }) => name) ?? [];
-  const grid = [0, 0.2, 0.4, 0.6, 0.8, 1].map(
+  const grid = ticks(0, end).map(
     (
       share,
     ) => html`<line class="grid" x1="${fixed(x(share))}" x2="${fixed(x(share))}" y1="4" y2="${height - 20}"/>
@@ -148,5 +154,5 @@ ${dots.map(({ name, value, low, high }, at) => {
 })}`;
   });
   return html`<figure class="wide"><figcaption>${title}</figcaption>
-<svg viewBox="0 0 ${DOT_WIDTH} ${height}" role="img" aria-label="${title}">${grid}${groups}</svg>${legend(names)}</figure>`;
+<svg viewBox="0 0 ${DOT_WIDTH} ${height}" role="img" aria-label="${title}">${grid}${groups}</svg>${legend(names, 0)}</figure>`;
 }

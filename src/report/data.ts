@@ -18,7 +18,8 @@ function demonstrations({ demonstrations: report }: RunSummary): Html {
   const teachers = Object.entries(report.by_teacher);
   return html`<h2>Demonstrations</h2>
 <p>${plural(report.questions, "train question")}, ${report.covered} of them with a demonstration; filter: ${report.filter}.
-${report.not_in_split > 0 && html`${report.not_in_split} answers to other questions were not used.`}</p>
+${report.not_in_split > 0 && html`${report.not_in_split} answers to other questions were not used.`}
+${report.leaked > 0 && html`${plural(report.leaked, "demonstration")} left out, for the question recurs in an evaluation set.`}</p>
 <div class="scroll"><table><thead><tr><th>teacher</th><th>answers</th><th>readable</th><th>right</th><th>answer first</th><th>cut off</th><th>kept</th></tr></thead>
 <tbody>${teachers.map(([name, counts]) => teacherRow(name, counts))}${teachers.length > 1 && teacherRow("all", report.total)}</tbody>
 <caption>Right: the final answer, read strictly, equals gold. Answer first: the answer stands before the reasoning.</caption></table></div>`;

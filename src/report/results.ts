@@ -8,9 +8,16 @@ import { percent, points, pValue } from "./format";
 import { html, type Html } from "./markup";
 import { textTable } from "./terminal";
 
+const DOMAIN_NAMES = { in: "in-domain", out: "out-of-domain" } as const;
+
 /** "in" and "out" are all tasks of a domain together. */
 export function columnTitle({ name, domain, pooled }: MatrixColumn): string {
-  return pooled ? `all ${domain}-domain` : name;
+  return pooled ? `all ${DOMAIN_NAMES[domain]}` : name;
+}
+
+/** "in-domain: svamp", "out-of-domain: all". */
+function headTitle({ name, domain, pooled }: MatrixColumn): string {
+  return `${DOMAIN_NAMES[domain]}: ${pooled ? "all" : name}`;
 }
 
 /** Columns a summary shows first: the pooled one of a domain, or its only task. */
@@ -52,10 +59,7 @@ export function resultText({ matrix }: RunSummary): string {
       return cell ? cellText(cell) : "n/a";
     }),
   ]);
-  const head = [
-    "accuracy [95 % interval]",
-    ...columns.map((column) => `${column.domain}-domain: ${columnTitle(column)}`),
-  ];
+  const head = ["accuracy [95 % interval]", ...columns.map(headTitle)];
   const effects = columns.flatMap((column) => {
     const effect = refinementEffect(matrix, column.name);
     return effect ? [`  ${columnTitle(column)}: ${effectText(effect)}`] : [];
@@ -80,7 +84,7 @@ function headline({ matrix }: RunSummary): Html {
     if (!tuned || !refined || !effect) return [];
     const tone = effect.low > 0 ? "good" : effect.high < 0 ? "bad" : "";
     return [
-      html`<div class="card"><span>${column.domain}-domain (${columnTitle(column)})</span>
+      html`<div class="card"><span>${headTitle(column)}</span>
 <b>${percent(tuned.accuracy)} → ${percent(refined.accuracy)}</b>
 <span class="${tone}">${points(effect.difference)} points, 95 % [${points(effect.low)}, ${points(effect.high)}]</span>
 <span>preserved ${percent(effect.preservation_rate)}; McNemar p ${pValueText(effect.p_value)}</span></div>`,
@@ -101,7 +105,8 @@ ${matrix.columns.map(({ name }) => tableCell(cells[name]))}</tr>`,
   );
   const counts = matrix.columns.map(({ name }) => html`<td>${matrix.rows[0]?.cells[name]?.n ?? 0}</td>`);
   return html`<div class="scroll"><table><thead><tr><th>model</th>${matrix.columns.map(
-    (column) => html`<th>${columnTitle(column)}<br><span class="soft">${column.domain}-domain</span></th>`,
+    ({ name, domain, pooled }) =>
+      html`<th>${pooled ? "all" : name}<small>${DOMAIN_NAMES[domain]}</small></th>`,
   )}</tr></thead>
 <tbody>${rows}<tr><td class="soft">questions</td>${counts}</tr></tbody>
 <caption>Accuracy, greedy unless the configuration says otherwise, with 95 % Wilson intervals. A completion without a readable answer is wrong.</caption></table></div>`;

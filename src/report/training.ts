@@ -15,7 +15,6 @@ interface Plot extends Omit<LineChart, "series"> {
 const COMMON: readonly Plot[] = [
   { title: "Loss", yLabel: "nats", metrics: [["loss", "loss"]] },
   { title: "Gradient norm", yLabel: "before clipping", metrics: [["grad_norm", "gradient norm"]] },
-  { title: "Learning rate", yLabel: "", metrics: [["learning_rate", "learning rate"]] },
 ];
 
 const PREFERENCE: readonly Plot[] = [

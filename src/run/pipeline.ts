@@ -53,7 +53,7 @@ function sourcesOf(questions: RunQuestions, demos: StageResult): PairSources {
   return {
     task: questions.task,
     questions: questions.train,
-    questionsKey: questions.key,
+    questionsKey: questions.keys.train,
     demonstrations: join(demos.directory, DEMONSTRATIONS_FILE),
     demonstrationsKey: demos.key,
   };
@@ -85,7 +85,7 @@ export async function* runPipeline(
       message: `${questions.leakage.dropped} train questions recur in the evaluation sets and are left out of training`,
     };
   }
-  const demos = yield* demosStage(context, questions.task, questions.train, questions.key);
+  const demos = yield* demosStage(context, questions);
   const student = yield* studentStages(context, questions, demos);
   const sources = sourcesOf(questions, demos);
   const tuned: ModelRef = yield* sftStage(context, student.model, sources.demonstrations, demos.key);

@@ -31,8 +31,12 @@ export interface LeakageSummary {
 export interface RunQuestions {
   task: Task;
   split: Split;
+  /** All questions of the split: what the teacher is judged on. */
+  asked: readonly Question[];
+  /** Those that recur in no evaluation set: what is trained on. */
   train: readonly Question[];
-  key: string;
+  /** Of `asked` and of `train`. */
+  keys: { asked: string; train: string };
   sets: readonly EvaluationSet[];
   leakage: LeakageSummary;
 }
@@ -138,7 +142,8 @@ export async function loadQuestions(run: RunConfig): Promise<RunQuestions> {
         "in the evaluation sets",
       { loaded: train.length },
     );
-  return { task, split, train: kept, key: hashJson(kept), sets, leakage };
+  const keys = { asked: hashJson(train), train: hashJson(kept) };
+  return { task, split, asked: train, train: kept, keys, sets, leakage };
 }
 
 /** Words by which a question is looked up in a longer text. */

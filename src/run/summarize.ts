@@ -6,13 +6,12 @@ import type { AuditReport } from "../data/audit";
 import { accuracyMatrix, type ModelPredictions } from "../evaluate/matrix";
 import { readJson } from "../files";
 import { Model } from "../model";
-import type { DemonstrationReport } from "../teacher/demonstrations";
 import { packageVersion } from "../version";
 import type { RunContext } from "./context";
 import { chooseExamples } from "./examples";
 import type { RunQuestions } from "./questions";
 import type { NamedModel, Refinement } from "./refinement";
-import { DEMONSTRATIONS_REPORT } from "./stages/demos";
+import { DEMONSTRATIONS_REPORT, type DemonstrationSummary } from "./stages/demos";
 import { AUDIT_FILE, LOG_FILE, type TrainingCounts } from "./stages/train";
 import type { StageResult } from "./store";
 import type { Student } from "./student";
@@ -85,7 +84,7 @@ export async function summarize(outcome: Outcome): Promise<RunSummary> {
       leakage: questions.leakage,
       leaked_documents: student.leakedDocuments,
     },
-    demonstrations: (await readJson(join(demos.directory, DEMONSTRATIONS_REPORT))) as DemonstrationReport,
+    demonstrations: (await readJson(join(demos.directory, DEMONSTRATIONS_REPORT))) as DemonstrationSummary,
     pairs: refinement.pairs.map(({ report }) => report),
     trainings: (await Promise.all(results.map(trainingOf))).flat(),
     matrix: accuracyMatrix(examined, MODEL_NAMES.tuned, { seed: config.seed }),

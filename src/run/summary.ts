@@ -5,7 +5,7 @@ import type { Domain, Split } from "../data/records";
 import type { AuditReport } from "../data/audit";
 import type { Matrix } from "../evaluate/matrix";
 import type { PairReport } from "../refine/report";
-import type { DemonstrationReport } from "../teacher/demonstrations";
+import type { DemonstrationSummary } from "./stages/demos";
 import type { LeakageSummary } from "./questions";
 import type { TrainingCounts } from "./stages/train";
 import type { LoggedStep } from "./training-log";
@@ -60,7 +60,7 @@ export interface RunSummary {
     /** Documents of pre-training left out, for they repeat an evaluation question. */
     leaked_documents: number;
   };
-  demonstrations: DemonstrationReport;
+  demonstrations: DemonstrationSummary;
   pairs: PairReport[];
   trainings: TrainingSummary[];
   matrix: Matrix;

@@ -3,17 +3,21 @@
 import { join } from "node:path";
 import type { TeacherOptions } from "../../config/run-options";
 import { writeJsonl } from "../../data/jsonl";
-import type { Question } from "../../data/records";
 import { stableJson, writeFileAtomic } from "../../files";
-import type { Task } from "../../tasks";
-import { demonstrate } from "../../teacher/demonstrations";
+import { demonstrate, type DemonstrationReport } from "../../teacher/demonstrations";
 import type { RunContext } from "../context";
 import type { RunEvent } from "../events";
+import type { RunQuestions } from "../questions";
 import { pathKey, type StageResult } from "../store";
 import { teacherAnswers } from "../teacher-answers";
 
 export const DEMONSTRATIONS_FILE = "demonstrations.jsonl";
 export const DEMONSTRATIONS_REPORT = "summary.json";
+
+export interface DemonstrationSummary extends DemonstrationReport {
+  /** Kept by the filter, left out for their question recurs in an evaluation set. */
+  leaked: number;
+}
 
 /**
  * Options that decide the answers of this kind of teacher; the others are idle and must not change the key.
@@ -41,9 +45,7 @@ function decisive(teacher: TeacherOptions): unknown {
 
 export async function* demosStage(
   context: RunContext,
-  task: Task,
-  questions: readonly Question[],
-  questionsKey: string,
+  { task, asked, train, keys }: Pick<RunQuestions, "task" | "asked" | "train" | "keys">,
 ): AsyncGenerator<RunEvent, StageResult> {
   const { teacher } = context.config;
   const seed = teacher.kind === "file" ? 0 : context.seed("teacher");
@@ -53,22 +55,29 @@ export async function* demosStage(
   const spec = {
     name: "demos",
     options: { teacher: decisive(teacher), seed },
-    inputs: { questions: questionsKey, ...(Object.fromEntries(files) as Record<string, string>) },
+    inputs: {
+      asked: keys.asked,
+      train: keys.train,
+      ...(Object.fromEntries(files) as Record<string, string>),
+    },
   };
   return yield* context.stage(spec, async function* (work) {
     const given = yield* teacherAnswers({
       teacher,
       task,
-      questions,
+      questions: asked,
       seed,
       path: join(work, "answers.jsonl"),
       signal: context.control.signal,
     });
-    const { demonstrations, report } = demonstrate(task, questions, given, {
+    const { demonstrations, report } = demonstrate(task, asked, given, {
       filter: teacher.filter,
       ...(teacher.max_per_question > 0 ? { max_per_question: teacher.max_per_question } : {}),
     });
-    await writeJsonl(join(work, DEMONSTRATIONS_FILE), demonstrations);
-    await writeFileAtomic(join(work, DEMONSTRATIONS_REPORT), `${stableJson(report, 2)}\n`);
+    const usable = new Set(train.map(({ id }) => id));
+    const kept = demonstrations.filter(({ id }) => usable.has(id));
+    const summary: DemonstrationSummary = { ...report, leaked: demonstrations.length - kept.length };
+    await writeJsonl(join(work, DEMONSTRATIONS_FILE), kept);
+    await writeFileAtomic(join(work, DEMONSTRATIONS_REPORT), `${stableJson(summary, 2)}\n`);
   });
 }
