@@ -130,6 +130,8 @@ export function execute(backend: NativeBackend, op: string, fields: Fields, opti
 /** The same fields with the outcome written into them, as inputs of a next op. */
 export function filled(fields: Fields, outcome: Outcome): Fields {
   const next: Fields = { ...fields };
-  for (const [name, values] of Object.entries(outcome.results)) next[name] = { ...tensor(fields, name), values };
+  for (const [name, values] of Object.entries(outcome.results)) {
+    if (name in fields) next[name] = { ...tensor(fields, name), values };
+  }
   return next;
 }
