@@ -15,6 +15,10 @@ struct RowKernels {
   /// out = exp((x - highest) * factor), returning the sum. out may be x.
   double (*exps)(float* out, const float* x, int64_t size, float highest, float factor);
   double (*sum)(const float* x, int64_t size);
+  /// Number of x >= threshold; sum of the weights of those; weights of the others = 0.
+  double (*count_from)(const float* x, int64_t size, float threshold);
+  double (*weight_from)(const float* weights, const float* x, int64_t size, float threshold);
+  void (*cut_below)(float* weights, const float* x, int64_t size, float threshold);
   /// out = x * factor, in the type given. out may be x, whose start it then overwrites.
   void (*scale)(void* out, DType dtype, const float* x, int64_t size, float factor);
   /// to[i] += from[i] + from[stride + i] + ... over `count` blocks, in this order.

@@ -48,6 +48,26 @@ double sum(const float* x, int64_t size) {
   return blocked_sum(size, [&](int64_t i, int lanes) { return load_n(x + i, lanes); });
 }
 
+double count_from(const float* x, int64_t size, float threshold) {
+  return blocked_sum(size, [&](int64_t i, int lanes) {
+    const Vec below = select(load_n(x + i, lanes) < broadcast(threshold), zero(), broadcast(1.0f));
+    return select(first_n(lanes), below, zero());
+  });
+}
+
+double weight_from(const float* weights, const float* x, int64_t size, float threshold) {
+  return blocked_sum(size, [&](int64_t i, int lanes) {
+    return select(load_n(x + i, lanes) < broadcast(threshold), zero(), load_n(weights + i, lanes));
+  });
+}
+
+void cut_below(float* weights, const float* x, int64_t size, float threshold) {
+  for_lanes(size, [&](int64_t i, int lanes) {
+    const Vec kept = select(load_n(x + i, lanes) < broadcast(threshold), zero(), load_n(weights + i, lanes));
+    store_n(weights + i, kept, lanes);
+  });
+}
+
 template <typename T>
 SELFREFINE_INLINE void scale_to(T* out, const float* x, int64_t size, float factor) {
   for_lanes(size, [&](int64_t i, int lanes) { store_n(out + i, load_n(x + i, lanes) * broadcast(factor), lanes); });
@@ -80,7 +100,8 @@ void column_sums(float* sums, const void* x, DType dtype, int64_t rows, int64_t 
   else add_columns(sums, static_cast<const float*>(x), rows, size);
 }
 
-constexpr RowKernels table{highest, exp_sum, exps, sum, scale, add_blocks, column_sums};
+constexpr RowKernels table{highest,     exp_sum,   exps,  sum,        count_from,
+                           weight_from, cut_below, scale, add_blocks, column_sums};
 
 }  // namespace row
 SELFREFINE_ISA_END

@@ -1,4 +1,5 @@
 // The paged cache on the CPU; cpu_kernels.h says where an element of a page lies.
+#include <algorithm>
 #include <cstring>
 
 #include "cpu/cpu_backend.h"
@@ -48,10 +49,13 @@ void CpuBackend::compute(const KvCacheCopyPage& op) {
 
 void CpuBackend::compute(const AttentionDecode& op) {
   expect_pages("attention_decode", op.page_table, op.lengths, op.k_cache.dim(0), op.k_cache.dim(2));
-  const int64_t heads = op.k_cache.dim(1);
-  const ThreadScratch scratch = thread_scratch(isa_.kv_cache.decode_scratch_floats(op));
-  pool_.parallel_for(op.qkv.dim(0) * heads, [&](int64_t task, int thread) {
-    isa_.kv_cache.decode(op, task / heads, task % heads, scratch.of(thread));
+  // Neighbouring heads lie together in a page, so a task takes as many as leave enough tasks for all threads.
+  const int64_t heads = op.k_cache.dim(1), rows = op.qkv.dim(0), wanted = int64_t{8} * pool_.threads();
+  const int64_t cuts = std::clamp((wanted + rows - 1) / std::max<int64_t>(rows, 1), int64_t{1}, heads);
+  const ThreadScratch scratch = thread_scratch(isa_.kv_cache.decode_scratch(op, (heads + cuts - 1) / cuts));
+  pool_.parallel_for(rows * cuts, [&](int64_t task, int thread) {
+    const int64_t cut = task % cuts;
+    isa_.kv_cache.decode(op, task / cuts, cut * heads / cuts, (cut + 1) * heads / cuts, scratch.of(thread));
   });
 }
 

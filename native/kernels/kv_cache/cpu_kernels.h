@@ -16,9 +16,9 @@ constexpr int64_t decode_block_keys(int64_t page_size) {
 }
 
 struct KvCacheKernels {
-  /// Query heads of one key/value head of sequence b. scratch: decode_scratch_floats() floats.
-  void (*decode)(const AttentionDecode& op, int64_t b, int64_t kv_head, float* scratch);
-  int64_t (*decode_scratch_floats)(const AttentionDecode& op);
+  /// Query heads of the key/value heads [kv_begin, kv_end) of sequence b. scratch: decode_scratch() floats.
+  void (*decode)(const AttentionDecode& op, int64_t b, int64_t kv_begin, int64_t kv_end, float* scratch);
+  int64_t (*decode_scratch)(const AttentionDecode& op, int64_t kv_heads);
 };
 
 }  // namespace selfrefine

@@ -42,12 +42,12 @@ int32_t draw(const RowKernels& kernels, const SamplingRow& row, double share) {
 
 int32_t CpuBackend::sample_row(const SampleTokens& op, int64_t b, float highest, float* masses) {
   const int64_t v = op.logits.dim(1);
-  const SamplingRow row{op.logits.as<float>() + b * v, masses, v};
+  const SamplingRow row{op.logits.as<float>() + b * v, masses, v, highest};
   if (op.temperature == 0) return static_cast<int32_t>(std::find(row.logits, row.logits + v, highest) - row.logits);
   const double total = isa_.row.exps(masses, row.logits, v, highest, 1.0f / op.temperature);
   const bool by_count = op.top_k > 0 && op.top_k < v;
-  if (by_count) keep_top_k(row, op.top_k);
-  if (op.top_p < 1) keep_top_mass(row, op.top_p * (by_count ? isa_.row.sum(masses, v) : total));
+  if (by_count) keep_top_k(isa_.row, row, op.top_k);
+  if (op.top_p < 1) keep_top_mass(isa_.row, row, op.top_p * (by_count ? isa_.row.sum(masses, v) : total));
   if (op.min_p > 0) {
     for (int64_t i = 0; i < v; ++i) masses[i] = masses[i] < op.min_p ? 0.0f : masses[i];
   }
