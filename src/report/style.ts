@@ -26,7 +26,7 @@ th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align
 th:first-child, td:first-child { text-align: left; white-space: nowrap; }
 thead th { color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line); }
 tr.strong td { font-weight: 650; }
-td small, th small { color: var(--soft); display: block; font-weight: 400; }
+td small, th small { color: var(--soft); display: block; font-weight: 400; white-space: nowrap; }
 th { overflow-wrap: break-word; }
 .scroll { overflow-x: auto; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 1rem; }
