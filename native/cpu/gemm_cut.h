@@ -19,7 +19,7 @@ inline int64_t even_part(int64_t n, int64_t most, int64_t unit) {
 
 /// How packing an operand for all threads is cut: in groups of panels and, where lines are copied, of steps.
 struct PackCut {
-  static constexpr int64_t kUnits = int64_t{1} << 15;  // of one task
+  static constexpr int64_t kUnits = int64_t{1} << 13;  // of one task
   static constexpr int64_t kLines = 64;                // steps of one task, where k is not contiguous
 
   int64_t all_panels, panels, steps, panel_groups, step_groups;
@@ -55,11 +55,12 @@ struct Tile {
 /// once for all, and columns alone are cut.
 struct TileCut {
   static constexpr int64_t kFewRows = 144;
-  static constexpr int64_t kTileRows = 96;             // of A and one block of k fit the L2 cache
-  static constexpr int64_t kFewRowsTileColumns = 256;  // at most
-  static constexpr int64_t kFewRowsTilesPerThread = 16;
+  static constexpr int64_t kMaxTileRows = 96;  // of A and one block of k fit the L2 cache
+  static constexpr int64_t kTileRowsPerThread = 8;
   static constexpr int64_t kCutRowsPerThread = 2;
   static constexpr int64_t kPiecesOfCutRow = 4;
+  static constexpr int64_t kFewRowsTileColumns = 256;  // at most
+  static constexpr int64_t kFewRowsTilesPerThread = 16;
 
   int64_t rows, columns, tile_rows, tile_columns;
   int64_t whole;   // tile rows that take all columns
@@ -74,7 +75,7 @@ struct TileCut {
       whole = 0;
       wanted = std::min(kFewRowsTileColumns, columns / (kFewRowsTilesPerThread * threads));
     } else {
-      tile_rows = round_up(kTileRows, kernels.rows);
+      tile_rows = even_part(rows, std::min(kMaxTileRows, rows / (kTileRowsPerThread * threads)), kernels.rows);
       whole = divide_up(rows, tile_rows);
       if (threads > 1) whole = std::max<int64_t>(0, whole - kCutRowsPerThread * threads);
       wanted = divide_up(columns, kPiecesOfCutRow);
