@@ -118,6 +118,7 @@ Napi::Value rejected(Napi::Env env, const Napi::Error& error) {
 Napi::Value run_async(Napi::Env env, const char* what, Locks locks, const std::function<Work(Locks&)>& prepare) {
   try {
     return guarded(env, [&]() -> Napi::Value {
+      for (const auto& lock : locks) lock->expect_free(what);
       Work work = prepare(locks);
       for (const auto& lock : locks) lock->expect_free(what);
       auto* task = new Task(env, what, locks, std::move(work));

@@ -37,9 +37,9 @@ using Work = std::function<Finish()>;
 
 using Locks = std::vector<std::shared_ptr<WorkLock>>;
 
-/// Calls prepare() at once to check arguments, then runs the work it returns with the locks held. All errors, those of
-/// prepare() too, reject the promise. The work owns what it needs: the JavaScript object may be disposed meanwhile.
-/// prepare() may add locks.
+/// Calls prepare() at once, if the locks are free, to check arguments; then runs the work it returns with the locks
+/// held. All errors, those of prepare() too, reject the promise. The work owns what it needs: the JavaScript object may
+/// be disposed meanwhile. prepare() may add locks.
 Napi::Value run_async(Napi::Env env, const char* what, Locks locks, const std::function<Work(Locks&)>& prepare);
 
 /// For work with no result.

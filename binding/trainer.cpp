@@ -29,21 +29,28 @@ TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Wrapped(info) {
 
 Napi::Value TrainerObject::buffers(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const Trainer& trainer = *engine("buffers");
-    const BatchBuffers& b = trainer.buffers();
+    Trainer& trainer = *engine("buffers");
+    const BatchInputs& in = trainer.batch().inputs();
+    const BatchOutputs& out = trainer.batch().outputs();
     const std::pair<const char*, Tensor> named[] = {
-        {"tokens", b.tokens}, {"positions", b.positions}, {"targets", b.targets}, {"weights", b.weights},
-        {"segments", b.segments}, {"sequenceOfRow", b.sequence_of_row}, {"referenceLogps", b.reference_logps},
-        {"logps", b.logps}, {"sequenceLogps", b.sequence_logps}, {"pairLosses", b.pair_losses}};
+        {"tokens", in.tokens}, {"positions", in.positions}, {"targets", in.targets}, {"weights", in.weights},
+        {"segments", in.segments}, {"sequenceOfRow", in.sequence_of_row}, {"referenceLogps", in.reference_logps},
+        {"logps", out.logps}, {"sequenceLogps", out.sequence_logps}, {"pairLosses", out.pair_losses}};
     Napi::Object object = Napi::Object::New(info.Env());
     for (const auto& [name, tensor] : named) {
-      object.Set(name, view(info.Env(), name, tensor.data, tensor.bytes(), trainer.batch_arena().share()));
+      object.Set(name, view(info.Env(), name, tensor.data, tensor.bytes(), trainer.batch().arena().share()));
     }
     return object;
   });
 }
 
 namespace {
+
+/// A trainer with the batch that its buffers hold now, so that they may be filled again while it works.
+std::shared_ptr<Trainer> staged(const std::shared_ptr<Trainer>& trainer, const Argument& size) {
+  trainer->batch().stage(to_batch_size(size));
+  return trainer;
+}
 
 Finish object_with(const char* field, double value) {
   return [field, value](Napi::Env env) -> Napi::Value {
@@ -57,8 +64,8 @@ Finish object_with(const char* field, double value) {
 
 Napi::Value TrainerObject::logps(const Napi::CallbackInfo& info) {
   return run_async(info.Env(), "logps", {lock()}, [&](Locks&) -> Work {
-    return [trainer = engine("logps"), size = to_batch_size({info[0], "size"})] {
-      trainer->logps(size);
+    return [trainer = staged(engine("logps"), {info[0], "size"})] {
+      trainer->logps();
       return undefined;
     };
   });
@@ -66,17 +73,17 @@ Napi::Value TrainerObject::logps(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerObject::sft_step(const Napi::CallbackInfo& info) {
   return run_async(info.Env(), "sftStep", {lock()}, [&](Locks&) -> Work {
-    return [trainer = engine("sftStep"), size = to_batch_size({info[0], "size"})] {
-      return object_with("loss", trainer->sft_step(size));
+    return [trainer = staged(engine("sftStep"), {info[0], "size"})] {
+      return object_with("loss", trainer->sft_step());
     };
   });
 }
 
 Napi::Value TrainerObject::dpo_step(const Napi::CallbackInfo& info) {
   return run_async(info.Env(), "dpoStep", {lock()}, [&](Locks&) -> Work {
-    return [trainer = engine("dpoStep"), size = to_batch_size({info[0], "size"}),
+    return [trainer = staged(engine("dpoStep"), {info[0], "size"}),
             options = to_preference_options({info[1], "options"})] {
-      return object_with("loss", trainer->dpo_step(size, options));
+      return object_with("loss", trainer->dpo_step(options));
     };
   });
 }

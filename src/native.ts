@@ -110,7 +110,10 @@ export interface TrainerCapacity {
   training: boolean;
 }
 
-/** Buffers of a trainer. The caller fills the inputs, then calls a step with how much of them is valid. */
+/**
+ * Buffers of a trainer. The caller fills the inputs, then calls a step with how much of them is valid. The call copies
+ * that part before it returns its promise: the next batch may be filled in while the step runs.
+ */
 export interface TrainerBuffers {
   tokens: ArrayBuffer; // int32 [maxTokens]
   positions: ArrayBuffer; // int32 [maxTokens]

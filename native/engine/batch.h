@@ -1,5 +1,6 @@
-// The batch a trainer works on: buffers that JavaScript fills and reads in place, the checks of what it filled in, and
-// what follows from it: which rows are scored, and where each scored sequence ends. It knows no model but its limits.
+// The batch a trainer works on: buffers that JavaScript fills and reads, a copy of them that it cannot change while a
+// step runs, the checks of that copy, and what follows from it: which rows are scored, where each scored sequence ends.
+// It knows no model but its limits.
 #pragma once
 
 #include <memory>
@@ -25,9 +26,11 @@ struct BatchSize {
   int64_t sequences = 0;  // 0: sequence_of_row is not read
 };
 
-/// Inputs first, then outputs. Their meaning is that of TrainerBuffers in src/native.ts.
-struct BatchBuffers {
+/// Shapes, types and meaning are those of TrainerBuffers in src/native.ts.
+struct BatchInputs {
   Tensor tokens, positions, targets, weights, segments, sequence_of_row, reference_logps;
+};
+struct BatchOutputs {
   Tensor logps, sequence_logps, pair_losses;
 };
 
@@ -39,6 +42,7 @@ struct ScoredBatch {
   Tensor dlogps;           // (M) f32
   Tensor sequence_ends;    // (sequences) i32: rows of sequence s end here among the M
   Tensor sequence_logps;   // (sequences) f32
+  Tensor reference_logps;  // (sequences) f32
   int64_t scored = 0;      // M
 };
 
@@ -48,22 +52,30 @@ class Batch {
   Batch(const std::shared_ptr<Backend>& backend, const TrainerCapacity& capacity);
 
   const TrainerCapacity& capacity() const { return capacity_; }
-  const BatchBuffers& buffers() const { return buffers_; }
+  /// What JavaScript sees.
+  const BatchInputs& inputs() const { return inputs_; }
+  const BatchOutputs& outputs() const { return outputs_; }
   const Arena& arena() const { return arena_; }
 
-  /// Checks sizes and every index. Throws ERR_INVALID_ARGUMENT naming the element.
-  ScoredBatch prepare(const BatchSize& size, const ModelConfig& config);
+  /// Copies the valid part of the inputs; from then on they may be filled again. Throws ERR_INVALID_ARGUMENT if they
+  /// cannot hold so much.
+  void stage(const BatchSize& size);
+  /// Checks every index of what was staged. Throws ERR_INVALID_ARGUMENT naming the element.
+  ScoredBatch prepare(const ModelConfig& config);
+  /// The weights of the scored rows, checked to be finite.
+  void read_weights(const ScoredBatch& batch, Tensor out) const;
   /// Writes logps of all rows and sums of the sequences, after batch.logps was computed.
   void publish(const ScoredBatch& batch);
 
  private:
-  void check_size(const BatchSize& size) const;
-  int64_t gather_scored(const BatchSize& size, int64_t vocab_size);
-  void find_sequence_ends(const BatchSize& size, int64_t scored);
+  int64_t gather_scored(int64_t vocab_size);
+  void find_sequence_ends(int64_t scored);
 
   TrainerCapacity capacity_;
   Arena arena_;
-  BatchBuffers buffers_;
+  BatchInputs inputs_, staged_;
+  BatchOutputs outputs_;
+  BatchSize size_;  // of what is staged
   Tensor scored_rows_, scored_targets_, scored_logps_, dlogps_, sequence_ends_;
 };
 

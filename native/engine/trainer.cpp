@@ -2,7 +2,7 @@
 #include "engine/trainer.h"
 
 #include <algorithm>
-#include <cmath>
+#include <functional>
 
 #include "core/error.h"
 
@@ -25,18 +25,55 @@ const std::shared_ptr<Model>& expect_model(const std::shared_ptr<Model>& model) 
   return model;
 }
 
-void expect_pairs(const BatchSize& size, const ScoredBatch& batch) {
-  if (size.sequences < 2 || size.sequences % 2 != 0) {
-    fail(ErrorCode::invalid_argument, "dpoStep: sequences is ", size.sequences,
+void expect_pairs(const ScoredBatch& batch) {
+  const int64_t sequences = batch.sequence_ends.dim(0);
+  if (sequences < 2 || sequences % 2 != 0) {
+    fail(ErrorCode::invalid_argument, "dpoStep: sequences is ", sequences,
          ", expected an even number, 2 or more: chosen and rejected of each pair");
   }
   const int32_t* ends = batch.sequence_ends.as<int32_t>();
-  for (int64_t s = 0; s < size.sequences; ++s) {
+  for (int64_t s = 0; s < sequences; ++s) {
     if (ends[s] == (s == 0 ? 0 : ends[s - 1])) {
       fail(ErrorCode::invalid_argument, "dpoStep: the ", s % 2 == 0 ? "chosen" : "rejected", " answer of pair ", s / 2,
            " has no row with a target; an answer has at least one token");
     }
   }
+}
+
+/// Chunks of the loss head that no pair straddles, or nothing if a pair is longer than a chunk.
+std::optional<std::vector<int64_t>> chunks_of_whole_pairs(const ScoredBatch& batch) {
+  std::vector<int64_t> chunk_ends;
+  int64_t chunk_begin = 0, pair_begin = 0;
+  for (int64_t s = 1; s < batch.sequence_ends.dim(0); s += 2) {
+    const int64_t pair_end = batch.sequence_ends.as<int32_t>()[s];
+    if (pair_end - pair_begin > kChunkRows) return std::nullopt;
+    if (pair_end - chunk_begin > kChunkRows) {
+      chunk_ends.push_back(pair_begin);
+      chunk_begin = pair_begin;
+    }
+    pair_begin = pair_end;
+  }
+  chunk_ends.push_back(pair_begin);
+  return chunk_ends;
+}
+
+/// Moves the range of pairs on to those that end at or before this row.
+void advance(PreferenceLoss& preference, int64_t end_row) {
+  const int32_t* ends = preference.sequence_ends.as<int32_t>();
+  preference.pair_begin = preference.pair_end;
+  while (preference.pair_end < preference.losses.dim(0) && ends[2 * preference.pair_end + 1] <= end_row) {
+    ++preference.pair_end;
+  }
+}
+
+/// The weighted loss of all pairs, from what the op wrote for each.
+double total(const PreferenceLoss& preference, const PreferenceOptions& options) {
+  double pair_losses = 0, chosen_logps = 0;
+  for (int64_t pair = 0; pair < preference.losses.dim(0); ++pair) {
+    pair_losses += preference.losses.as<float>()[pair];
+    chosen_logps += preference.sequence_logps.as<float>()[2 * pair];
+  }
+  return options.pair_weight * pair_losses - options.nll_weight * chosen_logps;
 }
 
 }  // namespace
@@ -57,76 +94,61 @@ Optimizer& Trainer::optimizer() {
   return *optimizer_;
 }
 
-void Trainer::logps(const BatchSize& size) {
-  const ScoredBatch batch = batch_.prepare(size, model_->config());
+Activations Trainer::forward(const ScoredBatch& batch) {
+  Activations a = activations_.sized(batch.packed.tokens.dim(0), batch.scored);
+  transformer_.forward_scored(a, batch.packed);
+  return a;
+}
+
+void Trainer::logps() {
+  const ScoredBatch batch = batch_.prepare(model_->config());
   if (batch.scored > 0) {
-    const Activations a = activations_.sized(size.tokens, batch.scored);
-    transformer_.forward_scored(a, batch.packed);
-    model_->backend().run(LmHeadForward{.logps = batch.logps, .x = a.scored_norm, .weight = model_->weights().lm_head,
-                                        .targets = batch.targets});
+    model_->backend().run(LmHeadForward{.logps = batch.logps, .x = forward(batch).scored_norm,
+                                        .weight = model_->weights().lm_head, .targets = batch.targets});
   }
   batch_.publish(batch);
 }
 
-double Trainer::sft_step(const BatchSize& size) {
+double Trainer::sft_step() {
   optimizer();
-  const ScoredBatch batch = batch_.prepare(size, model_->config());
+  const ScoredBatch batch = batch_.prepare(model_->config());
   if (batch.scored == 0) {
     batch_.publish(batch);
     return 0;
   }
-  const float* weights = buffers().weights.as<float>();
-  const int32_t* rows = batch.packed.scored_rows.as<int32_t>();
-  for (int64_t m = 0; m < batch.scored; ++m) {
-    const float weight = weights[rows[m]];
-    if (!std::isfinite(weight)) {
-      fail(ErrorCode::invalid_argument, "batch: weights[", rows[m], "] is ", weight, ", expected a finite number");
-    }
-    batch.dlogps.as<float>()[m] = -weight;
-  }
-  const Activations a = activations_.sized(size.tokens, batch.scored);
-  transformer_.forward_scored(a, batch.packed);
+  float* dlogps = batch.dlogps.as<float>();
+  batch_.read_weights(batch, batch.dlogps);
+  std::transform(dlogps, dlogps + batch.scored, dlogps, std::negate<>());
+  const Activations a = forward(batch);
   backward(batch, a, head_loss(batch, a));
   double loss = 0;
-  for (int64_t m = 0; m < batch.scored; ++m) {
-    loss += double{batch.dlogps.as<float>()[m]} * batch.logps.as<float>()[m];
-  }
+  for (int64_t m = 0; m < batch.scored; ++m) loss += double{dlogps[m]} * batch.logps.as<float>()[m];
   return loss;
 }
 
-double Trainer::dpo_step(const BatchSize& size, const PreferenceOptions& options) {
+double Trainer::dpo_step(const PreferenceOptions& options) {
   optimizer();
-  const ScoredBatch batch = batch_.prepare(size, model_->config());
-  expect_pairs(size, batch);
+  const ScoredBatch batch = batch_.prepare(model_->config());
+  expect_pairs(batch);
   PreferenceLoss preference = preference_loss(batch, options);
   preference.check();
-  const Activations a = activations_.sized(size.tokens, batch.scored);
-  transformer_.forward_scored(a, batch.packed);
+  const Activations a = forward(batch);
   LmHeadLoss head = head_loss(batch, a);
   Backend& backend = model_->backend();
   if (const auto chunks = chunks_of_whole_pairs(batch)) {
     head.chunk_ends = *chunks;
     head.on_chunk = [&](int64_t, int64_t end) {
-      const int32_t* ends = batch.sequence_ends.as<int32_t>();
-      preference.pair_begin = preference.pair_end;
-      while (preference.pair_end < size.sequences / 2 && ends[2 * preference.pair_end + 1] <= end) {
-        ++preference.pair_end;
-      }
+      advance(preference, end);
       backend.run(preference);
     };
   } else {  // a pair longer than a chunk: its loss needs log-probs that the chunk does not have, so take them before
     backend.run(LmHeadForward{.logps = batch.logps, .x = a.scored_norm, .weight = head.weight,
                               .targets = batch.targets});
-    preference.pair_end = size.sequences / 2;
+    advance(preference, batch.scored);
     backend.run(preference);
   }
   backward(batch, a, head);
-  double pair_losses = 0, chosen_logps = 0;
-  for (int64_t pair = 0; pair < size.sequences / 2; ++pair) {
-    pair_losses += buffers().pair_losses.as<float>()[pair];
-    chosen_logps += batch.sequence_logps.as<float>()[2 * pair];
-  }
-  return options.pair_weight * pair_losses - options.nll_weight * chosen_logps;
+  return total(preference, options);
 }
 
 LmHeadLoss Trainer::head_loss(const ScoredBatch& batch, const Activations& a) {
@@ -137,29 +159,13 @@ LmHeadLoss Trainer::head_loss(const ScoredBatch& batch, const Activations& a) {
 }
 
 PreferenceLoss Trainer::preference_loss(const ScoredBatch& batch, const PreferenceOptions& options) const {
-  const int64_t sequences = batch.sequence_ends.dim(0);
-  return {.dlogps = batch.dlogps, .losses = buffers().pair_losses.rows(0, sequences / 2),
+  const int64_t pairs = batch.sequence_ends.dim(0) / 2;
+  return {.dlogps = batch.dlogps, .losses = batch_.outputs().pair_losses.rows(0, pairs),
           .sequence_logps = batch.sequence_logps, .logps = batch.logps, .sequence_ends = batch.sequence_ends,
-          .reference_logps = buffers().reference_logps.rows(0, sequences), .pair_begin = 0, .pair_end = 0,
+          .reference_logps = batch.reference_logps, .pair_begin = 0, .pair_end = 0,
           .kind = options.kind, .length_normalize = options.length_normalize,
           .beta = static_cast<float>(options.beta), .label_smoothing = static_cast<float>(options.label_smoothing),
           .pair_weight = static_cast<float>(options.pair_weight), .nll_weight = static_cast<float>(options.nll_weight)};
-}
-
-std::optional<std::vector<int64_t>> Trainer::chunks_of_whole_pairs(const ScoredBatch& batch) const {
-  std::vector<int64_t> chunk_ends;
-  int64_t chunk_begin = 0, pair_begin = 0;
-  for (int64_t s = 1; s < batch.sequence_ends.dim(0); s += 2) {
-    const int64_t pair_end = batch.sequence_ends.as<int32_t>()[s];
-    if (pair_end - pair_begin > kChunkRows) return std::nullopt;
-    if (pair_end - chunk_begin > kChunkRows) {
-      chunk_ends.push_back(pair_begin);
-      chunk_begin = pair_begin;
-    }
-    pair_begin = pair_end;
-  }
-  chunk_ends.push_back(pair_begin);
-  return chunk_ends;
 }
 
 void Trainer::backward(const ScoredBatch& batch, const Activations& a, const LmHeadLoss& loss) {

@@ -29,26 +29,26 @@ class Trainer {
   /// Throws ERR_INVALID_ARGUMENT or ERR_OUT_OF_MEMORY.
   Trainer(std::shared_ptr<Model> model, const TrainerCapacity& capacity);
 
-  const BatchBuffers& buffers() const { return batch_.buffers(); }
-  const Arena& batch_arena() const { return batch_.arena(); }
+  /// Its inputs are filled by the caller, then staged; the three calls below work on what was staged last.
+  Batch& batch() { return batch_; }
   Model& model() const { return *model_; }
 
   /// Log-probs of the scored rows by the training forward.
-  void logps(const BatchSize& size);
+  void logps();
   /// Forward and backward of loss = -sum(weights * logps); returns the loss.
-  double sft_step(const BatchSize& size);
+  double sft_step();
   /// Forward and backward of a preference loss over pairs (2i, 2i + 1) of sequences; returns the weighted loss.
-  double dpo_step(const BatchSize& size, const PreferenceOptions& options);
+  double dpo_step(const PreferenceOptions& options);
   /// Throws ERR_UNSUPPORTED for a trainer that was made for the forward pass alone, as the two steps do.
   Optimizer& optimizer();
 
   std::vector<MemoryRow> memory() const;
 
  private:
+  Activations forward(const ScoredBatch& batch);
   void backward(const ScoredBatch& batch, const Activations& a, const LmHeadLoss& loss);
   LmHeadLoss head_loss(const ScoredBatch& batch, const Activations& a);
   PreferenceLoss preference_loss(const ScoredBatch& batch, const PreferenceOptions& options) const;
-  std::optional<std::vector<int64_t>> chunks_of_whole_pairs(const ScoredBatch& batch) const;
 
   std::shared_ptr<Model> model_;
   Batch batch_;

@@ -1,9 +1,10 @@
 // What must hold exactly, or as near as the order of a sum allows: shared prompts, gradient accumulation, packing,
 // the first step of DPO, and that the whole thing learns.
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { NativeModel } from "../../src/native";
+import { nativeAddon, type NativeModel } from "../../src/native";
 import { float32Limit, relativeError } from "./support/closeness";
 import { devices, randomModel, smallConfig } from "./support/devices";
+import { capacity, generation } from "./support/sampler";
 import { adamW, dpo, TestTrainer, type Pair } from "./support/trainer";
 
 const pairs: Pair[] = [
@@ -63,6 +64,25 @@ describe.each(devices)("%s", (device) => {
     const second = (await trainer.native.sftStep(fillExamples(examples.slice(1)))).loss;
     expect(relativeError([first + second], [whole])).toBeLessThan(float32Limit);
     expectNear(gradients(), wanted);
+  });
+
+  test("the next batch may be filled in while a step runs", async () => {
+    const { loss: wanted } = await trainer.native.sftStep(fillExamples(examples));
+    const running = trainer.native.sftStep(fillExamples(examples));
+    const { tokens, positions, targets, weights, segments, sequenceOfRow } = trainer.inputs;
+    for (const array of [tokens, positions, targets, segments, sequenceOfRow]) array.fill(1 << 30);
+    weights.fill(NaN);
+    expect(await running).toEqual({ loss: wanted });
+  });
+
+  test("what decoding packs of the weights does not change a score by a bit", async () => {
+    const { rows } = await trainer.scores(fillExamples(examples));
+    const sampler = new (nativeAddon().Sampler)(model, capacity());
+    sampler.begin(generation());
+    sampler.submit(0, Int32Array.of(1), 1);
+    await sampler.run(1);
+    expect((await trainer.scores(fillExamples(examples))).rows).toEqual(rows);
+    sampler.dispose();
   });
 
   test("a sequence scores the same, bit for bit, wherever it is packed", async () => {
