@@ -28,13 +28,13 @@ const void* offset(const void* data, int64_t elements, DType dtype) {
   return static_cast<const char*>(data) + elements * size_of(dtype);
 }
 
-/// Units from panel to panel: a little more than a panel, since at a power of two all panels would meet in the same sets of
-/// the caches while they are written side by side.
-int64_t panel_stride(int64_t width, int64_t steps) { return width * steps + 272; }
+/// A distance of at least `units`, such that what lies that far apart and is used side by side does not meet in the same sets
+/// of the caches, as it would at a power of two.
+int64_t spread(int64_t units) { return round_up(units, 16) + 272; }
 
-/// Packing of `count` rows of A or columns of B from number `line` on, for `steps` steps from k0 on.
+/// Packing, by steps, of `count` rows of A or columns of B from number `line` on, for `steps` steps from k0 on.
 PackJob describe(ConstMatrix x, bool k_contiguous, DType dtype, int64_t line, int64_t count, int64_t k0, int64_t k,
-                 int64_t steps, int64_t width) {
+                 int64_t steps, int64_t width, int64_t vector) {
   PackJob job{};
   job.source = offset(x.data, k_contiguous ? line * x.ld + k0 : k0 * x.ld + line, dtype);
   job.ld = x.ld;
@@ -46,36 +46,30 @@ PackJob describe(ConstMatrix x, bool k_contiguous, DType dtype, int64_t line, in
   job.width = width;
   job.panel_end = divide_up(count, width);
   job.step_end = steps;
-  job.panel_stride = panel_stride(width, steps);
-  return job;
-}
-
-PackJob describe_b(const GemmKernels& kernels, ConstMatrix b, bool trans_b, DType dtype, int64_t column, int64_t columns,
-                   int64_t k0, int64_t k, int64_t steps) {
-  PackJob job = describe(b, trans_b, dtype, column, columns, k0, k, steps, kernels.columns);
-  job.pad = true;
+  job.stride = round_up(width, vector);
+  job.panel_stride = spread(steps * job.stride);
   return job;
 }
 
 PackJob describe_a(const GemmKernels& kernels, const GemmArgs& args, int64_t row, int64_t rows, int64_t k0, int64_t steps) {
-  PackJob job = describe(args.a, !args.trans_a, args.ab_dtype, row, rows, k0, args.k, steps, kernels.rows);
-  job.row_stride = panel_stride(1, round_up(steps, kernels.vector));
-  if (args.trans_a) {
-    job.panel_stride = panel_stride(round_up(kernels.rows, kernels.vector), steps);
-  } else {
+  PackJob job =
+      describe(args.a, !args.trans_a, args.ab_dtype, row, rows, k0, args.k, steps, kernels.rows, kernels.vector);
+  if (!args.trans_a) {
     job.layout = PackLayout::rows;
-    job.panel_stride = kernels.rows * job.row_stride;
+    job.stride = spread(round_up(steps, kernels.vector));
+    job.panel_stride = kernels.rows * job.stride;
   }
   return job;
 }
 
-/// Units from row to row of A if its rows can be multiplied where they are, else 0: they must consist of whole units, and
-/// those of a register tile must not all meet in one set of the L1 cache.
+/// Units between rows of A, or between steps if it is transposed, where it can be multiplied as it lies, else 0. It must
+/// consist of whole units in that direction, and the lines of a panel must not all meet in one set of the L1 cache.
 int64_t in_place_stride(const GemmArgs& args, bool pairs) {
-  if (args.trans_a || (args.ab_dtype == DType::bf16 && !pairs)) return 0;
-  if (pairs && (args.k % 2 != 0 || (args.a.ld % 2 != 0 && args.m > 1))) return 0;
-  const int64_t stride = pairs ? args.a.ld / 2 : args.a.ld;
-  return stride * 4 % kL1SetBytes == 0 && args.m > 1 ? 0 : std::max<int64_t>(1, stride);
+  const bool lone = args.m == 1 && !args.trans_a;
+  if (!lone && args.a.ld * size_of(args.ab_dtype) % kL1SetBytes == 0) return 0;
+  if (args.ab_dtype == DType::f32) return std::max<int64_t>(1, args.a.ld);
+  const bool whole = pairs && !args.trans_a && args.k % 2 == 0 && (lone || args.a.ld % 2 == 0);
+  return whole ? std::max<int64_t>(1, args.a.ld / 2) : 0;
 }
 
 void check_operand(const char* name, ConstMatrix matrix, int64_t rows, int64_t columns) {
@@ -115,7 +109,7 @@ struct Gemm::Plan {
   int64_t block;          // steps of one chain of fma: a function of k and the operands' type ALONE
   int64_t range;          // steps at a time, a multiple of block
   int64_t rows, columns;  // of C at a time
-  int64_t a_row_stride;   // in units, where A is not packed; else 0
+  int64_t a_stride;       // of TileJob, where A is not packed; else 0
 };
 
 /// A part of C and a range of k, and where their packed operands and sums are.
@@ -124,7 +118,7 @@ struct Gemm::Part {
   int64_t step, steps;
   bool first, last;
   const uint32_t* a;  // null where each tile packs its own
-  int64_t a_panel_stride, a_row_stride;
+  int64_t a_stride, a_panel_stride;
   const uint32_t* b;
   int64_t b_panel_stride;
   int64_t own_a_stride;           // units of each thread's own packed A
@@ -145,7 +139,7 @@ Gemm::Plan Gemm::make_plan(const GemmArgs& args) const {
     plan.columns = even_part(args.n, kWorkBytes / 4 / std::max<int64_t>(1, plan.range), kernels_.columns);
     if (plan.range < plan.steps) plan.rows = even_part(args.m, kWorkBytes / 4 / plan.columns, kernels_.rows);
   }
-  plan.a_row_stride = in_place_stride(args, plan.pairs);
+  plan.a_stride = in_place_stride(args, plan.pairs);
   return plan;
 }
 
@@ -180,12 +174,12 @@ void Gemm::operator()(const GemmArgs& args) {
 
 void Gemm::prepare_a(const GemmArgs& args, const Plan& plan, Part& part) {
   PackJob job = describe_a(kernels_, args, part.c.row, part.c.rows, part.step * plan.per_step, part.steps);
+  part.a_stride = job.stride;
   part.a_panel_stride = job.panel_stride;
-  part.a_row_stride = job.row_stride;
-  if (plan.a_row_stride > 0) {
+  if (plan.a_stride > 0) {
     part.a = static_cast<const uint32_t*>(job.source);
-    part.a_row_stride = plan.a_row_stride;
-    part.a_panel_stride = kernels_.rows * plan.a_row_stride;
+    part.a_stride = plan.a_stride;
+    part.a_panel_stride = args.trans_a ? kernels_.rows : kernels_.rows * plan.a_stride;
   } else if (TileCut::few(part.c.rows)) {
     a_.reserve(job.panel_end * job.panel_stride * 4, kWorkArea);
     part.a = job.target = a_.as<uint32_t>();
@@ -195,12 +189,12 @@ void Gemm::prepare_a(const GemmArgs& args, const Plan& plan, Part& part) {
 
 void Gemm::prepare_b(const GemmArgs& args, const Plan& plan, Part& part) {
   if (args.packed_b != nullptr) {
-    part.b_panel_stride = panel_stride(kernels_.columns, plan.steps);
+    part.b_panel_stride = args.packed_b->panel_stride_;
     part.b = args.packed_b->memory_.as<uint32_t>() + part.step * kernels_.columns;
     return;
   }
-  PackJob job = describe_b(kernels_, args.b, args.trans_b, args.ab_dtype, part.c.column, part.c.columns,
-                           part.step * plan.per_step, args.k, part.steps);
+  PackJob job = describe(args.b, args.trans_b, args.ab_dtype, part.c.column, part.c.columns, part.step * plan.per_step,
+                         args.k, part.steps, kernels_.columns, kernels_.vector);
   b_.reserve(job.panel_end * job.panel_stride * 4, kWorkArea);
   part.b = job.target = b_.as<uint32_t>();
   part.b_panel_stride = job.panel_stride;
@@ -239,10 +233,8 @@ void Gemm::multiply_tile(const GemmArgs& args, const Plan& plan, const Part& par
   job.a_layout = args.trans_a ? PackLayout::steps : PackLayout::rows;
   job.rows = tile.rows;
   job.columns = tile.columns;
-  job.a = part.a;
-  if (part.a != nullptr) job.a += tile.row / kernels_.rows * part.a_panel_stride;
+  job.a_stride = part.a_stride;
   job.a_panel_stride = part.a_panel_stride;
-  job.a_row_stride = part.a_row_stride;
   job.b_panel_stride = part.b_panel_stride;
   if (plan.steps > plan.block) {
     job.partial = sums_.as<float>() + (part.sums_stride > 0 ? thread * part.sums_stride : tile.row * part.sums_ld + tile.column);
@@ -261,13 +253,13 @@ void Gemm::multiply_tile(const GemmArgs& args, const Plan& plan, const Part& par
     job.steps = std::min(plan.block, part.steps - step);
     job.first = part.first && step == 0;
     job.last = part.last && step + job.steps == part.steps;
-    job.a_begin = step;
-    if (part.a == nullptr) {
+    if (part.a != nullptr) {
+      job.a = part.a + tile.row / kernels_.rows * part.a_panel_stride + step * (args.trans_a ? part.a_stride : 1);
+    } else {
       PackJob pack = describe_a(kernels_, args, row, tile.rows, (part.step + step) * plan.per_step, job.steps);
       job.a = pack.target = a_.as<uint32_t>() + thread * part.own_a_stride;
-      job.a_begin = 0;
+      job.a_stride = pack.stride;
       job.a_panel_stride = pack.panel_stride;
-      job.a_row_stride = pack.row_stride;
       kernels_.pack(pack);
     }
     job.b = b + step * kernels_.columns;
@@ -281,12 +273,13 @@ void Gemm::pack_b(PackedMatrix& packed, ConstMatrix b, bool trans_b, int64_t n, 
   check_types(dtype, dtype);
   check_operand("b", b, trans_b ? n : k, trans_b ? k : n);
   const int64_t steps = divide_up(k, kernels_.pairs && dtype == DType::bf16 ? 2 : 1);
-  PackJob job = describe_b(kernels_, b, trans_b, dtype, 0, n, 0, k, steps);
+  PackJob job = describe(b, trans_b, dtype, 0, n, 0, k, steps, kernels_.columns, kernels_.vector);
   packed.memory_.reserve(job.panel_end * job.panel_stride * 4, "packed weights");
   packed.kernels_ = &kernels_;
   packed.dtype_ = dtype;
   packed.n_ = n;
   packed.k_ = k;
+  packed.panel_stride_ = job.panel_stride;
   job.target = packed.memory_.as<uint32_t>();
   pack_shared(job);
 }

@@ -34,7 +34,7 @@ class PackedMatrix {
   HugeBuffer memory_;
   const GemmKernels* kernels_ = nullptr;
   DType dtype_ = DType::f32;
-  int64_t n_ = 0, k_ = 0;
+  int64_t n_ = 0, k_ = 0, panel_stride_ = 0;
 };
 
 struct GemmArgs {

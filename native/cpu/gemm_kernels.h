@@ -1,13 +1,13 @@
 // What matrix multiplication needs from one instruction set: the register tile, packing, and the product of one tile.
 // Plain types only, so that the driver (gemm.cpp) and the per-instruction-set sources share it.
 //
-// The unit of packed operands is 32 bits: a float, or two bf16 of successive k where the machine multiplies bf16 pairs (an
-// odd k is padded by 0). A step is one unit of k. A panel holds `width` rows of A or columns of B in one of two layouts:
-//   steps: unit (step, i) is at step * line + i, line = width rounded up to whole vectors
-//   rows:  unit (step, i) is at i * row_stride + step
-// B is always by steps. A is by rows where k is contiguous in memory (often it need not be packed at all then), else by
-// steps. The last panel of A has only as much width as there are rows left, B is padded by columns of 0. What a line has
-// beyond width, and a row beyond the last step, is never used.
+// The unit of operands is 32 bits: a float, or two bf16 of successive k where the machine multiplies bf16 pairs (an odd k is
+// padded by 0). A step is one unit of k. A panel holds `width` rows of A or columns of B in one of two layouts:
+//   steps: unit (step, i) is at step * stride + i
+//   rows:  unit (step, i) is at i * stride + step
+// A lies by rows where k is contiguous in its memory, else by steps; often a plain matrix is such a layout already and need
+// not be packed. B is always packed, by steps. The last panel of B is padded by columns of 0; the last one of A just has
+// fewer rows. What lies beyond a panel's width or its last step is never used.
 #pragma once
 
 #include <cstdint>
@@ -28,12 +28,11 @@ struct PackJob {
   int64_t count;      // rows of A or columns of B in all
   int64_t k;          // elements that exist from the source on; beyond it reads as 0
   int64_t width;
-  bool pad;  // the last panel has full width, padded by 0
   int64_t panel_begin, panel_end;
   int64_t step_begin, step_end;  // by rows, whole vectors are written
   uint32_t* target;
   int64_t panel_stride;  // units between two panels
-  int64_t row_stride;    // units between two rows, by rows
+  int64_t stride;        // units between two steps or rows, as the layout says
 };
 
 /// One tile of C for one block of k: a chain of fma over its steps.
@@ -43,9 +42,9 @@ struct TileJob {
   int64_t rows, columns;
   int64_t steps;
   const uint32_t* a;
-  int64_t a_begin;  // steps of A's panels before this block
   const uint32_t* b;
-  int64_t a_panel_stride, a_row_stride, b_panel_stride;
+  int64_t a_stride;  // units between its rows, or between its steps, as a_layout says
+  int64_t a_panel_stride, b_panel_stride;
 
   // Sums of the blocks of k so far, in fp32: read unless this is the first block, written unless it is the last.
   bool first, last;

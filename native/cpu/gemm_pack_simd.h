@@ -42,9 +42,6 @@ struct Pairs {
 };
 #endif
 
-/// Units from step to step in a panel by steps.
-constexpr int64_t line_units(int64_t width) { return (width + kWidth - 1) / kWidth * kWidth; }
-
 // How many lines ahead the source is asked for: its rows are too short for the processor to see a stream in them.
 constexpr int64_t kPrefetchLines = 8;
 
@@ -69,7 +66,7 @@ void pack_transposed(const PackJob& job, int64_t panel) {
       }
       transpose(block);
       const int64_t steps = min_of<int64_t>(kWidth, job.step_end - step);
-      for (int64_t s = 0; s < steps; ++s) store_units(target + (step + s) * job.width + i0, block[s]);
+      for (int64_t s = 0; s < steps; ++s) store_units(target + (step + s) * job.stride + i0, block[s]);
     }
   }
 }
@@ -80,15 +77,16 @@ void pack_lines(const PackJob& job, int64_t panel, int64_t begin, int64_t end) {
   const T* source = static_cast<const T*>(job.source) + panel * job.width;
   uint32_t* target = job.target + panel * job.panel_stride;
   const int64_t left = job.count - panel * job.width;
-  const int64_t line = line_units(job.pad ? job.width : min_of(job.width, left));
   for (int64_t step = begin; step < end; ++step) {
     const T* row = source + step * Source::kPerStep * job.ld;
     const bool has_odd = Source::kPerStep == 2 && step * 2 + 1 < job.k;
-    for (int64_t l = 0; l < Source::kPerStep; ++l) prefetch(row + (kPrefetchLines * Source::kPerStep + l) * job.ld, line);
-    for (int64_t i = 0; i < line; i += kWidth) {
+    for (int64_t l = 0; l < Source::kPerStep; ++l) {
+      prefetch(row + (kPrefetchLines * Source::kPerStep + l) * job.ld, job.width);
+    }
+    for (int64_t i = 0; i < job.width; i += kWidth) {
       // May read into the columns of the next panel, which the product ignores, but not beyond the last.
       const Vec x = i < left ? Source::across(row + i, job.ld, has_odd, left - i) : zero();
-      store_units(target + step * line + i, x);
+      store_units(target + step * job.stride + i, x);
     }
   }
 }
@@ -99,7 +97,7 @@ void pack_rows(const PackJob& job, int64_t panel) {
   const T* source = static_cast<const T*>(job.source) + panel * job.width * job.ld;
   uint32_t* target = job.target + panel * job.panel_stride;
   const int64_t rows = min_of(job.width, job.count - panel * job.width);
-  for (int64_t i = 0; i < rows; ++i, source += job.ld, target += job.row_stride) {
+  for (int64_t i = 0; i < rows; ++i, source += job.ld, target += job.stride) {
     for (int64_t step = job.step_begin; step < job.step_end; step += kWidth) {
       const int64_t at = step * Source::kPerStep;
       prefetch(source + at + kPrefetchLines * job.ld, kWidth * Source::kPerStep);

@@ -45,16 +45,19 @@ struct Output {
   int64_t ahead_units;
 };
 
-/// The product of `steps` steps of Rows rows of A and one panel of B. A is a packed panel, or rows at a distance of
-/// row_stride: then every third has a pointer of its own, since an address can hold a base and once or twice a stride.
+// How many steps ahead a panel of A is asked for that may lie in the matrix itself, a line of it far from the next.
+constexpr int kPrefetchSteps = 8;
+
+/// The product of `steps` steps of Rows rows of A and one panel of B. Where A lies by rows, every third has a pointer of its
+/// own, since an address can hold a base and once or twice a stride.
 template <typename Unit, int Rows, PackLayout Layout>
-void register_tile(int64_t steps, const uint32_t* __restrict a, int64_t row_stride, const uint32_t* __restrict b,
+void register_tile(int64_t steps, const uint32_t* __restrict a, int64_t stride, const uint32_t* __restrict b,
                    const Output& output) {
   constexpr bool kByRows = Layout == PackLayout::rows;
   constexpr int kGroups = (Rows + 2) / 3;
   const uint32_t* row[kGroups];
   SELFREFINE_UNROLL
-  for (int g = 0; g < kGroups; ++g) row[g] = a + (kByRows ? 3 * g * row_stride : 0);
+  for (int g = 0; g < kGroups; ++g) row[g] = a + (kByRows ? 3 * g * stride : 0);
   const uint32_t* ahead = output.ahead;
   const int64_t ahead_units = output.ahead_units;
   Vec c[Rows][kTileVectors];
@@ -63,14 +66,15 @@ void register_tile(int64_t steps, const uint32_t* __restrict a, int64_t row_stri
     SELFREFINE_UNROLL
     for (int j = 0; j < kTileVectors; ++j) c[i][j] = zero();
   }
-  for (int64_t step = 0; step < steps; ++step, a += line_units(Rows), b += kColumns, ahead += ahead_units) {
+  for (int64_t step = 0; step < steps; ++step, a += stride, b += kColumns, ahead += ahead_units) {
     __builtin_prefetch(ahead, 0, 2);
+    if constexpr (!kByRows) __builtin_prefetch(a + kPrefetchSteps * stride);
     Vec line[kTileVectors];
     SELFREFINE_UNROLL
     for (int j = 0; j < kTileVectors; ++j) line[j] = load_units(b + j * kWidth);
     SELFREFINE_UNROLL
     for (int i = 0; i < Rows; ++i) {
-      const Vec x = Unit::broadcast_unit(kByRows ? row[i / 3] + (i % 3) * row_stride + step : a + i);
+      const Vec x = Unit::broadcast_unit(kByRows ? row[i / 3] + (i % 3) * stride + step : a + i);
       SELFREFINE_UNROLL
       for (int j = 0; j < kTileVectors; ++j) c[i][j] = Unit::multiply_add(x, line[j], c[i][j]);
     }
@@ -191,13 +195,12 @@ void multiply(const TileJob& job) {
     const uint32_t* b = job.b + j / kColumns * job.b_panel_stride;
     for (int64_t i = 0; i < job.rows; i += kTileRows) {
       const int64_t rows = min_of<int64_t>(kTileRows, job.rows - i);
-      const uint32_t* a = job.a + i / kTileRows * job.a_panel_stride +
-                          job.a_begin * (job.a_layout == PackLayout::rows ? 1 : line_units(rows));
+      const uint32_t* a = job.a + i / kTileRows * job.a_panel_stride;
       if (job.last) prefetch_c(job, i, rows, j);
       Output output = output_of(job, i, j, sums);
       output.ahead_units = kColumns * kTileRows / max_of<int64_t>(job.rows, kTileRows);
       output.ahead = b + job.b_panel_stride + i / kTileRows * job.steps * output.ahead_units;
-      tiles[rows](job.steps, a, job.a_row_stride, b, output);
+      tiles[rows](job.steps, a, job.a_stride, b, output);
       if (output.to != sums) continue;
       if (job.c_dtype == DType::f32) finish<float>(job, sums, i, rows, j);
       else finish<bf16>(job, sums, i, rows, j);
