@@ -8,17 +8,15 @@ namespace selfrefine {
 
 namespace {
 
-using Made = std::unique_ptr<Backend>;
-
 struct Maker {
   const char* name;
-  Made (*make)(const BackendOptions& options);
+  std::unique_ptr<Backend> (*make)(const BackendOptions& options);
 };
 
-constexpr Maker kMakers[] = {
-    {"cpu", [](const BackendOptions& options) -> Made { return std::make_unique<CpuBackend>(options); }},
-    {"reference", [](const BackendOptions&) -> Made { return std::make_unique<ReferenceBackend>(); }},
-};
+std::unique_ptr<Backend> make_cpu(const BackendOptions& options) { return std::make_unique<CpuBackend>(options); }
+std::unique_ptr<Backend> make_reference(const BackendOptions&) { return std::make_unique<ReferenceBackend>(); }
+
+constexpr Maker kMakers[] = {{"cpu", make_cpu}, {"reference", make_reference}};
 
 }  // namespace
 

@@ -1,6 +1,6 @@
 // Every op on every backend of this build, in both storage types: the result against the reference, the same bits on a
-// second run, with another number of threads and where outputs may share memory with inputs, and nothing written
-// outside of the outputs.
+// second run, with another number of threads, with frozen weights and where outputs may share memory with inputs, and
+// nothing written outside of the outputs.
 import { describe, expect, test } from "@jest/globals";
 import { backends, missingBackends, ops, reference, type BackendUnderTest } from "./support/backends";
 import { makerOf, type OpCase } from "./support/case";
@@ -66,6 +66,11 @@ function checkCase(backend: BackendUnderTest, opCase: OpCase, dtype: Real): void
   expect(tooFar(wanted, first)).toEqual([]);
   expect(differing(run(1), first)).toEqual([]);
   expect(differing(run(2), first)).toEqual([]);
+  if (opCase.frozen) {
+    const packed = execute(backend.with(2), opCase.op, fields, { ...options, freeze: opCase.frozen });
+    expect(packed.damage).toEqual([]);
+    expect(differing(packed, first)).toEqual([]);
+  }
   for (const alias of opCase.aliases ?? []) {
     const aliased = run(1, alias);
     expect(aliased.damage).toEqual([]);

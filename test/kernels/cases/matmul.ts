@@ -28,7 +28,7 @@ function forwardFields(m: Maker, { n, i, o }: Shape, { bias, residual, logits }:
 
 function forward(shape: Shape, extras: Extras = {}): OpCase {
   return {
-    op: "MatmulForward", name: nameOf(shape, extras), terms: shape.i,
+    op: "MatmulForward", name: nameOf(shape, extras), terms: shape.i, frozen: ["weight"],
     make: (m) => forwardFields(m, shape, extras),
     ...(extras.residual ? { aliases: [{ out: "residual" }] } : {}),
   };

@@ -13,6 +13,8 @@ export interface OpCase {
   make(maker: Maker): Fields;
   /** Outputs that may be the memory of an input: the result must be the same bits. */
   aliases?: Record<string, string>[];
+  /** Weights that may be frozen: the result must be the same bits. */
+  frozen?: string[];
   /** Fields that must be the memory of another in this storage type. */
   sharing?(dtype: Real): Record<string, string>;
   /** Ops that run before, on the same tensors: those that are the same object. */
