@@ -16,6 +16,8 @@ export type Overrides = Readonly<Record<string, unknown>>;
 interface Source {
   file: string;
   document: Document.Parsed;
+  /** Whether it is a file, whose lines can be pointed at. */
+  hasLines: boolean;
   lines: LineCounter;
 }
 
@@ -23,7 +25,7 @@ interface Source {
  * "configs/x.yaml:12", or the file alone where the path stands nowhere (an override, a missing key's parent).
  */
 function place(source: Source, path: KeyPath): string {
-  for (let depth = path.length; depth > 0; depth--) {
+  for (let depth = source.hasLines ? path.length : 0; depth > 0; depth--) {
     const node: unknown = source.document.getIn(path.slice(0, depth), true);
     const range = isNode(node) ? node.range : undefined;
     if (range) return `${source.file}:${source.lines.linePos(range[0]).line}`;
@@ -39,7 +41,7 @@ function refuse(source: Source, issues: readonly Issue[]): never {
   });
 }
 
-function parseText(text: string, file: string): Source {
+function parseText(text: string, file: string, hasLines = true): Source {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: true, uniqueKeys: true });
   const error = document.errors[0];
@@ -50,7 +52,7 @@ function parseText(text: string, file: string): Source {
       { file },
     );
   }
-  return { file, document, lines };
+  return { file, document, lines, hasLines };
 }
 
 function override(value: unknown, overrides: Overrides): unknown {
@@ -163,5 +165,5 @@ export function parseRunConfig(
   overrides: Overrides = {},
   name = "configuration",
 ): RunConfig {
-  return check(parseText(JSON.stringify(config, null, 1), name), overrides);
+  return check(parseText(JSON.stringify(config), name, false), overrides);
 }

@@ -6,6 +6,9 @@ import { compact, duration } from "./format";
 const REDRAW_MS = 100;
 const PLAIN_LINE_MS = 15_000;
 const BAR_CELLS = 24;
+/** The bar of a terminal too narrow for both it and the facts. */
+const NARROW_BAR_CELLS = 10;
+const NARROW_COLUMNS = 100;
 
 /** What a terminal writes on; process.stderr is one. */
 export interface TextStream {
@@ -112,8 +115,10 @@ export class Terminal {
       this.stream.write(`  ${label}: ${facts}\n`);
       return;
     }
-    const line = `  ${label.padEnd(18)} ${bar(total > 0 ? finished / total : 0)} ${facts}`;
-    this.stream.write(`\r\x1b[2K${line.slice(0, (this.stream.columns ?? 100) - 1)}`);
+    const columns = this.stream.columns ?? NARROW_COLUMNS;
+    const cells = columns < NARROW_COLUMNS ? NARROW_BAR_CELLS : BAR_CELLS;
+    const line = `  ${label.padEnd(16)} ${bar(total > 0 ? finished / total : 0, cells)} ${facts}`;
+    this.stream.write(`\r\x1b[2K${line.slice(0, columns - 1)}`);
     this.barIsDrawn = true;
   }
 
