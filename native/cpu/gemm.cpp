@@ -212,20 +212,21 @@ void Gemm::multiply_tiles(const GemmArgs& args, const Plan& plan, Part& part) {
   const TileCut cut(part.c.rows, part.c.columns, kernels_, pool_.threads());
   // Sums of the blocks of k so far: of a whole part of C if it is visited once per range, else of the tile in work.
   const bool keep_all = !(part.first && part.last);
-  part.sums_ld = round_up(keep_all || cut.whole > 0 ? part.c.columns : cut.tile_columns, kernels_.columns);
-  part.sums_stride = keep_all ? 0 : cut.tile_rows * part.sums_ld;
+  part.sums_ld = round_up(keep_all ? part.c.columns : cut.most_columns(), kernels_.columns);
+  part.sums_stride = keep_all ? 0 : spread(cut.most_rows() * part.sums_ld);
   if (plan.steps > plan.block) {
     sums_.reserve((keep_all ? part.c.rows * part.sums_ld : part.sums_stride * pool_.threads()) * 4, kWorkArea);
   }
   if (part.a == nullptr) {
-    const PackJob own = describe_a(kernels_, args, 0, cut.tile_rows, 0, plan.block);
-    part.own_a_stride = own.panel_end * own.panel_stride;
+    const PackJob own = describe_a(kernels_, args, 0, cut.most_rows(), 0, plan.block);
+    part.own_a_stride = spread(own.panel_end * own.panel_stride);
     a_.reserve(part.own_a_stride * pool_.threads() * 4, kWorkArea);
   }
   pool_.parallel_for(cut.tiles(), [&](int64_t task, int thread) { multiply_tile(args, plan, part, cut.tile(task), thread); });
 }
 
 void Gemm::multiply_tile(const GemmArgs& args, const Plan& plan, const Part& part, Tile tile, int thread) {
+  if (tile.rows == 0) return;
   const int64_t row = part.c.row + tile.row;
   const int64_t column = part.c.column + tile.column;
   TileJob job{};

@@ -50,48 +50,66 @@ struct Tile {
   int64_t row, column, rows, columns;
 };
 
-/// How a block of C is cut into tiles. Many rows: a tile takes all columns, so that its rows of A are packed but once; only
-/// the last rows are cut by columns as well, so that all threads finish together. Few rows, as in decoding: A is packed
-/// once for all, and columns alone are cut.
-struct TileCut {
+/// How a block of C is cut into tiles. Many rows: each thread begins with an equal share of the rows, in tiles that take all
+/// columns, so that A is read by one thread alone; the last tile rows of a share are cut by columns as well, so that the
+/// threads can finish together. Few rows, as in decoding: A is shared and columns alone are cut.
+class TileCut {
+ public:
+  static bool few(int64_t rows) { return rows <= kFewRows; }
+
+  TileCut(int64_t rows, int64_t columns, const GemmKernels& kernels, int threads) : rows_(rows), columns_(columns) {
+    int64_t wanted;
+    if (few(rows)) {
+      panel_rows_ = rows;
+      tall_ = 1;
+      wanted = std::min(kFewRowsTileColumns, columns / (kFewRowsTilesPerThread * threads));
+    } else {
+      panel_rows_ = kernels.rows;
+      shares_ = threads;
+      tall_ = std::max(divide_up(divide_up(rows, threads), kMaxTileRows), kTileRowsPerThread);
+      whole_ = threads == 1 ? tall_ : tall_ - kCutRows;
+      wanted = divide_up(columns, kPiecesOfCutRow);
+    }
+    panels_ = divide_up(rows, panel_rows_);
+    tile_columns_ = std::max<int64_t>(1, wanted / kernels.columns) * kernels.columns;
+    across_ = divide_up(columns, tile_columns_);
+  }
+
+  int64_t tiles() const { return shares_ * tiles_of_share(); }
+
+  /// May be empty, where there are more threads than rows.
+  Tile tile(int64_t index) const {
+    const int64_t share = index / tiles_of_share();
+    const int64_t place = index % tiles_of_share();
+    const bool is_whole = place < whole_;
+    const int64_t up = is_whole ? place : whole_ + (place - whole_) / across_;
+    const int64_t row = panel_at(share * tall_ + up) * panel_rows_;
+    const int64_t end = std::min(rows_, panel_at(share * tall_ + up + 1) * panel_rows_);
+    const int64_t column = is_whole ? 0 : (place - whole_) % across_ * tile_columns_;
+    return {row, column, end - row, is_whole ? columns_ : std::min(tile_columns_, columns_ - column)};
+  }
+
+  int64_t most_rows() const { return divide_up(panels_, shares_ * tall_) * panel_rows_; }
+  int64_t most_columns() const { return whole_ > 0 ? columns_ : std::min(columns_, tile_columns_); }
+
+ private:
   static constexpr int64_t kFewRows = 144;
   static constexpr int64_t kMaxTileRows = 96;  // of A and one block of k fit the L2 cache
-  static constexpr int64_t kTileRowsPerThread = 8;
-  static constexpr int64_t kCutRowsPerThread = 2;
+  static constexpr int64_t kTileRowsPerThread = 4;
+  static constexpr int64_t kCutRows = 2;
   static constexpr int64_t kPiecesOfCutRow = 4;
   static constexpr int64_t kFewRowsTileColumns = 256;  // at most
   static constexpr int64_t kFewRowsTilesPerThread = 16;
 
-  int64_t rows, columns, tile_rows, tile_columns;
-  int64_t whole;   // tile rows that take all columns
-  int64_t across;  // tiles in each of the others
+  int64_t tiles_of_share() const { return whole_ + (tall_ - whole_) * across_; }
+  int64_t panel_at(int64_t tile_row) const { return panels_ * tile_row / (shares_ * tall_); }
 
-  static bool few(int64_t rows) { return rows <= kFewRows; }
-
-  TileCut(int64_t rows, int64_t columns, const GemmKernels& kernels, int threads) : rows(rows), columns(columns) {
-    int64_t wanted;
-    if (few(rows)) {
-      tile_rows = rows;
-      whole = 0;
-      wanted = std::min(kFewRowsTileColumns, columns / (kFewRowsTilesPerThread * threads));
-    } else {
-      tile_rows = even_part(rows, std::min(kMaxTileRows, rows / (kTileRowsPerThread * threads)), kernels.rows);
-      whole = divide_up(rows, tile_rows);
-      if (threads > 1) whole = std::max<int64_t>(0, whole - kCutRowsPerThread * threads);
-      wanted = divide_up(columns, kPiecesOfCutRow);
-    }
-    tile_columns = std::max<int64_t>(1, wanted / kernels.columns) * kernels.columns;
-    across = divide_up(columns, tile_columns);
-  }
-
-  int64_t tiles() const { return whole + (divide_up(rows, tile_rows) - whole) * across; }
-
-  Tile tile(int64_t index) const {
-    const bool is_whole = index < whole;
-    const int64_t row = (is_whole ? index : whole + (index - whole) / across) * tile_rows;
-    const int64_t column = is_whole ? 0 : (index - whole) % across * tile_columns;
-    return {row, column, std::min(tile_rows, rows - row), is_whole ? columns : std::min(tile_columns, columns - column)};
-  }
+  int64_t rows_, columns_, tile_columns_;
+  int64_t panel_rows_, panels_;  // A is cut between panels only
+  int64_t shares_ = 1;           // of the rows
+  int64_t tall_;                 // tile rows of a share
+  int64_t whole_ = 0;            // of them, those that take all columns
+  int64_t across_;               // tiles in each of the others
 };
 
 }  // namespace selfrefine::gemm

@@ -8,12 +8,6 @@
 #include "cpu/gemm_pack_simd.h"
 #include "cpu/vec.h"
 
-#if defined(__clang__)
-#define SELFREFINE_UNROLL _Pragma("unroll")
-#else
-#define SELFREFINE_UNROLL _Pragma("GCC unroll 32")
-#endif
-
 SELFREFINE_ISA_BEGIN
 namespace gemm {
 

@@ -1,7 +1,8 @@
-// Hand-out by one atomic counter; threads spin briefly between regions, which follow each other within microseconds
+// Hand-out by one atomic counter for each thread's share; threads spin briefly between regions, which follow each other within microseconds
 // in a training step, and then sleep on a futex (std::atomic::wait).
 #include "cpu/thread_pool.h"
 
+#include <algorithm>
 #include <chrono>
 #include <system_error>
 #include <utility>
@@ -60,6 +61,11 @@ bool spin_until(Ready ready) {
   return ready();
 }
 
+/// The first task of a thread's share.
+int64_t share_begin(int64_t tasks, int share, int shares) {
+  return tasks / shares * share + tasks % shares * share / shares;
+}
+
 /// While it lives, threads that start take no signals: those belong to the host process.
 class BlockSignals {
  public:
@@ -83,7 +89,9 @@ ThreadPool::ThreadPool(int threads) {
     fail(ErrorCode::invalid_argument, "threads is ", threads, ", expected 1 to ", kMaxThreads,
          ", or 0 for as many as this process may use");
   }
-  start_workers((threads == 0 ? available_processors() : threads) - 1);
+  threads_ = threads == 0 ? std::min(available_processors(), kMaxThreads) : threads;
+  shares_ = std::make_unique<Share[]>(static_cast<size_t>(threads_));
+  start_workers(threads_ - 1);
 }
 
 ThreadPool::~ThreadPool() { stop_workers(); }
@@ -119,19 +127,26 @@ void ThreadPool::work(int thread) {
   }
 }
 
-void ThreadPool::run_tasks(int thread) {
-  const Enter enter(this, thread);
+int64_t ThreadPool::run_share(int share, int thread) {
+  std::atomic<int64_t>& unclaimed = shares_[static_cast<size_t>(share)].unclaimed;
   int64_t done = 0;
-  while (unclaimed_.load(std::memory_order_relaxed) > 0) {
-    const int64_t left = unclaimed_.fetch_sub(1, std::memory_order_acquire);
+  while (unclaimed.load(std::memory_order_relaxed) > 0) {
+    const int64_t left = unclaimed.fetch_sub(1, std::memory_order_acquire);
     if (left <= 0) break;
     ++done;
     try {
-      (*body_)(tasks_ - left, thread);
+      (*body_)(share_begin(tasks_, share + 1, threads_) - left, thread);
     } catch (...) {
       record_failure();
     }
   }
+  return done;
+}
+
+void ThreadPool::run_tasks(int thread) {
+  const Enter enter(this, thread);
+  int64_t done = 0;
+  for (int i = 0; i < threads_; ++i) done += run_share((thread + i) % threads_, thread);
   if (done > 0 && unfinished_.fetch_sub(done, std::memory_order_acq_rel) == done) {
     finished_.fetch_add(1, std::memory_order_release);
     finished_.notify_all();
@@ -143,8 +158,10 @@ void ThreadPool::record_failure() {
     const std::lock_guard<std::mutex> lock(failure_lock_);
     if (!failure_) failure_ = std::current_exception();
   }
-  const int64_t dropped = unclaimed_.exchange(0, std::memory_order_acq_rel);
-  if (dropped > 0) unfinished_.fetch_sub(dropped, std::memory_order_acq_rel);
+  for (int share = 0; share < threads_; ++share) {
+    const int64_t dropped = shares_[static_cast<size_t>(share)].unclaimed.exchange(0, std::memory_order_acq_rel);
+    if (dropped > 0) unfinished_.fetch_sub(dropped, std::memory_order_acq_rel);
+  }
 }
 
 void ThreadPool::wait_for_workers() {
@@ -172,7 +189,10 @@ void ThreadPool::parallel_for(int64_t tasks, TaskRef body) {
   tasks_ = tasks;
   failure_ = nullptr;
   unfinished_.store(tasks, std::memory_order_relaxed);
-  unclaimed_.store(tasks, std::memory_order_release);
+  for (int share = 0; share < threads_; ++share) {
+    const int64_t count = share_begin(tasks, share + 1, threads_) - share_begin(tasks, share, threads_);
+    shares_[static_cast<size_t>(share)].unclaimed.store(count, std::memory_order_release);
+  }
   published_.fetch_add(1, std::memory_order_release);
   published_.notify_all();
   run_tasks(0);

@@ -1,5 +1,6 @@
-// A pool of threads that share out numbered tasks, handing the next one to whoever is free: a core that another
-// process slows down then takes fewer tasks instead of holding everybody up. Knows nothing of what the tasks do.
+// A pool of threads that share out numbered tasks. Each thread begins with a range of its own, always the same share, so that
+// what it touched in one region is in its caches for the next; who is done takes over tasks of the others, so that a core
+// which another process slows down does not hold everybody up. Knows nothing of what the tasks do.
 #pragma once
 
 #include <atomic>
@@ -38,10 +39,10 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  int threads() const { return threads_; }
 
-  /// Calls body(task, thread) once for each task in [0, tasks), in any order, thread in [0, threads()), and returns when
-  /// all are done. If a body throws, tasks not yet begun are dropped and the first exception is rethrown here.
+  /// Calls body(task, thread) once for each task in [0, tasks), thread in [0, threads()), and returns when all are done.
+  /// Thread t begins with tasks [t, t + 1) * tasks / threads(), in ascending order, then helps the next threads. If a body throws, tasks not yet begun are dropped and the first exception is rethrown here.
   /// Called from inside a body, it runs all tasks there and then on the same thread. Calls from several outside
   /// threads take turns.
   void parallel_for(int64_t tasks, TaskRef body);
@@ -51,10 +52,12 @@ class ThreadPool {
   void stop_workers();
   void work(int thread);
   void run_tasks(int thread);
+  int64_t run_share(int share, int thread);
   void run_inline(int64_t tasks, TaskRef body, int thread);
   void record_failure();
   void wait_for_workers();
 
+  int threads_ = 1;     // fixed before the first worker starts
   std::mutex callers_;  // held for a whole region: one at a time
 
   // Of the region that runs now. Read only by a thread that holds a claimed task, so never while they change: the
@@ -64,8 +67,11 @@ class ThreadPool {
   std::mutex failure_lock_;
   std::exception_ptr failure_;
 
-  // One cache line each, since all threads write them.
-  alignas(64) std::atomic<int64_t> unclaimed_{0};  // counts down; below zero when several threads found it empty
+  // What all threads write has a cache line to itself.
+  struct alignas(64) Share {
+    std::atomic<int64_t> unclaimed{0};  // counts down; below zero when several threads found it empty
+  };
+  std::unique_ptr<Share[]> shares_;  // by thread
   alignas(64) std::atomic<int64_t> unfinished_{0};
   alignas(64) std::atomic<uint32_t> published_{0};  // regions so far: what a sleeping worker waits on
   std::atomic<uint32_t> finished_{0};               // what a sleeping caller waits on
