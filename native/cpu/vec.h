@@ -14,6 +14,12 @@
 #error "cpu/vec.h belongs to the sources under cpu/isa/: it has a meaning only for one instruction set"
 #endif
 
+#if defined(__clang__)
+#define SELFREFINE_UNROLL _Pragma("unroll")
+#else
+#define SELFREFINE_UNROLL _Pragma("GCC unroll 32")
+#endif
+
 #define SELFREFINE_ISA_BEGIN namespace selfrefine { namespace SELFREFINE_ISA { namespace {
 #define SELFREFINE_ISA_END } } }
 #define SELFREFINE_INLINE inline __attribute__((always_inline, unused))
