@@ -2,7 +2,6 @@
 // Lanes are queries: scores stand as (key, query), so that the softmax of a query needs no sum across lanes.
 #pragma once
 
-#include "cpu/gemm_simd.h"
 #include "cpu/view.h"
 #include "kernels/attention/cpu_kernels.h"
 
@@ -19,20 +18,33 @@ SELFREFINE_INLINE void clear_floats(float* x, int64_t count) {
   memset(x, 0, static_cast<size_t>(count) * sizeof(float));
 }
 
-/// How rows of T are multiplied with each other (q.k, dout.v): pairs of bf16 where the machine multiplies them, else as
-/// floats. Both are exact products, summed in float.
+/// How rows of T are multiplied with each other (q.k, dout.v): a unit of 32 bits is a float or, where the machine
+/// multiplies them, a pair of bf16. Both are exact products, summed in float.
 template <typename T>
 struct Product {
-  using Unit = gemm::Float;
-  static SELFREFINE_INLINE int64_t steps(int64_t d) { return d; }
+  static constexpr int64_t kPerUnit = 1;
+  /// kWidth units from p on, of which `left` elements exist; 0 beyond.
+  static SELFREFINE_INLINE Vec load_units(const T* p, int64_t left) {
+    return left >= kWidth ? load(p) : load_n(p, static_cast<int>(max_of<int64_t>(left, 0)));
+  }
+  static SELFREFINE_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return fma(a, b, c); }
 };
 #ifdef SELFREFINE_DOT_PAIRS
 template <>
 struct Product<bf16> {
-  using Unit = gemm::Pair;
-  static SELFREFINE_INLINE int64_t steps(int64_t d) { return (d + 1) / 2; }
+  static constexpr int64_t kPerUnit = 2;
+  static SELFREFINE_INLINE Vec load_units(const bf16* p, int64_t left) {
+    if (left >= 2 * kWidth) return load(reinterpret_cast<const float*>(p));
+    return load_pairs_n(p, static_cast<int>(max_of<int64_t>(left, 0)));
+  }
+  static SELFREFINE_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return dot_pairs(a, b, c); }
 };
 #endif
+
+template <typename T>
+SELFREFINE_INLINE int64_t units(int64_t d) {
+  return (d + Product<T>::kPerUnit - 1) / Product<T>::kPerUnit;
+}
 
 /// Rows of one head, `stride` elements apart.
 template <typename T>
@@ -55,22 +67,21 @@ SELFREFINE_INLINE void copy_rows(float* to, int64_t capacity, HeadRows<T> rows) 
   clear_floats(to + rows.count * padded, (capacity - rows.count) * padded);
 }
 
-/// to (steps, capacity) = the rows transposed, in units of Product<T>; missing rows are 0.
+/// to (units in whole vectors, capacity) = the rows transposed, in units of Product<T>; what is beyond them is 0.
 template <typename T>
 SELFREFINE_INLINE void copy_across(float* to, int64_t capacity, HeadRows<T> rows) {
-  PackJob job{};
-  job.source = rows.first;
-  job.ld = rows.stride;
-  job.k_contiguous = true;
-  job.dtype = sizeof(T) == sizeof(bf16) ? DType::bf16 : DType::f32;
-  job.count = rows.count;
-  job.k = rows.d;
-  job.width = capacity;
-  job.pad = true;
-  job.panel_end = 1;
-  job.step_end = Product<T>::steps(rows.d);
-  job.target = reinterpret_cast<uint32_t*>(to);
-  gemm::pack(job);
+  for (int64_t r = 0; r < capacity; r += kWidth) {
+    for (int64_t unit = 0; unit < units<T>(rows.d); unit += kWidth) {
+      const int64_t i = unit * Product<T>::kPerUnit;
+      Vec block[kWidth];
+      for (int k = 0; k < kWidth; ++k) {
+        const bool exists = r + k < rows.count;
+        block[k] = exists ? Product<T>::load_units(rows.first + (r + k) * rows.stride + i, rows.d - i) : zero();
+      }
+      transpose(block);
+      for (int k = 0; k < kWidth; ++k) store(to + (unit + k) * capacity + r, block[k]);
+    }
+  }
 }
 
 /// to (kQueries, d in whole vectors) = from, which is (d in whole vectors, kQueries), transposed.
@@ -94,8 +105,8 @@ struct Operands {
   int64_t steps;
 };
 
-/// c (Rows, Vectors) += a b.
-template <typename Unit, int Rows, int Vectors>
+/// c (Rows, Vectors) += a b, in units of Product<T>.
+template <typename T, int Rows, int Vectors>
 SELFREFINE_INLINE void multiply(Vec (&c)[Rows][Vectors], Operands from) {
   const float *a = from.a, *b = from.b;
   for (int64_t k = 0; k < from.steps; ++k, a += from.step, b += from.ldb) {
@@ -106,7 +117,7 @@ SELFREFINE_INLINE void multiply(Vec (&c)[Rows][Vectors], Operands from) {
     for (int i = 0; i < Rows; ++i) {
       const Vec x = broadcast(a[i * from.row]);
       SELFREFINE_UNROLL
-      for (int j = 0; j < Vectors; ++j) c[i][j] = Unit::multiply_add(x, line[j], c[i][j]);
+      for (int j = 0; j < Vectors; ++j) c[i][j] = Product<T>::multiply_add(x, line[j], c[i][j]);
     }
   }
 }
@@ -120,8 +131,7 @@ SELFREFINE_INLINE void multiply_across(Vec (&c)[kRows][kVectors], const float* k
     SELFREFINE_UNROLL
     for (int j = 0; j < kVectors; ++j) c[i][j] = zero();
   }
-  multiply<typename Product<T>::Unit>(
-      c, {keys_across + key, 1, kKeyTile, queries_across, kQueries, Product<T>::steps(d)});
+  multiply<T>(c, {keys_across + key, 1, kKeyTile, queries_across, kQueries, units<T>(d)});
 }
 
 /// to += a b, one register tile of floats.
@@ -133,7 +143,7 @@ SELFREFINE_INLINE void add_product(float* to, int64_t ldc, Operands from) {
     SELFREFINE_UNROLL
     for (int j = 0; j < Vectors; ++j) c[i][j] = load(to + i * ldc + j * kWidth);
   }
-  multiply<gemm::Float>(c, from);
+  multiply<float>(c, from);
   SELFREFINE_UNROLL
   for (int i = 0; i < Rows; ++i) {
     SELFREFINE_UNROLL
