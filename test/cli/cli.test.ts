@@ -15,23 +15,39 @@ describe("help", () => {
     expect(code).toBe(0);
     for (const { name } of VERBS) expect(stdout).toContain(`selfrefine ${name}`);
     expect(stdout).toContain("Examples:");
-    expect(stdout.replace(/\s+/g, " ")).toContain("Exit codes: 0 done, 1 failure, 2 wrong usage or configuration, 3 bad data or checkpoint, 130 interrupted");
-    for (const verb of ["run", "quickstart", "demos", "sft", "sample", "pairs", "dpo", "eval", "report", "inspect"]) {
+    expect(stdout.replace(/\s+/g, " ")).toContain(
+      "Exit codes: 0 done, 1 failure, 2 wrong usage or configuration, 3 bad data or checkpoint, 130 interrupted",
+    );
+    for (const verb of [
+      "run",
+      "quickstart",
+      "demos",
+      "sft",
+      "sample",
+      "pairs",
+      "dpo",
+      "eval",
+      "report",
+      "inspect",
+    ]) {
       expect(VERBS.map(({ name }) => name)).toContain(verb);
     }
   });
 
-  test.each(VERBS.map(({ name }) => [name]))("%s --help has one to three examples and every flag described", async (name) => {
-    const { code, stdout, stderr } = await selfrefine([name, "--help"]);
-    expect([code, stderr]).toEqual([0, ""]);
-    const verb = VERBS.find((one) => one.name === name)!;
-    expect(verb.examples.length).toBeGreaterThanOrEqual(1);
-    expect(verb.examples.length).toBeLessThanOrEqual(3);
-    for (const [flag, { describe: help }] of Object.entries(verb.flags)) {
-      expect([flag, Boolean(help)]).toEqual([flag, true]);
-      expect(stdout).toContain(`--${flag}`);
-    }
-  });
+  test.each(VERBS.map(({ name }) => [name]))(
+    "%s --help has one to three examples and every flag described",
+    async (name) => {
+      const { code, stdout, stderr } = await selfrefine([name, "--help"]);
+      expect([code, stderr]).toEqual([0, ""]);
+      const verb = VERBS.find((one) => one.name === name)!;
+      expect(verb.examples.length).toBeGreaterThanOrEqual(1);
+      expect(verb.examples.length).toBeLessThanOrEqual(3);
+      for (const [flag, { describe: help }] of Object.entries(verb.flags)) {
+        expect([flag, Boolean(help)]).toEqual([flag, true]);
+        expect(stdout).toContain(`--${flag}`);
+      }
+    },
+  );
 
   test("every flag of every example exists", () => {
     for (const { name, flags, examples } of VERBS) {
@@ -52,22 +68,60 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
     [["rn"], 2, 'error [ERR_CONFIG]: no verb "rn"; did you mean run? (see selfrefine --help)'],
     [[], 2, "error [ERR_CONFIG]: a verb is wanted (see selfrefine --help)"],
     [["run"], 2, "error [ERR_CONFIG]: Not enough non-option arguments"],
-    [["run", "x.yaml", "--sed", "1"], 2, "error [ERR_CONFIG]: no option --sed; did you mean --seed? (see selfrefine run --help)"],
+    [
+      ["run", "x.yaml", "--sed", "1"],
+      2,
+      "error [ERR_CONFIG]: no option --sed; did you mean --seed? (see selfrefine run --help)",
+    ],
     [["run", "x.yaml", "y.yaml"], 2, 'error [ERR_CONFIG]: unexpected argument "y.yaml"'],
-    [["run", "no-such.yaml"], 1, "error [ERR_IO]: cannot read no-such.yaml: no such file or directory: check the path"],
+    [
+      ["run", "no-such.yaml"],
+      1,
+      "error [ERR_IO]: cannot read no-such.yaml: no such file or directory: check the path",
+    ],
     [["quickstart", "--seed", "x"], 2, 'error [ERR_CONFIG]: --seed is "x", wanted an integer from 0'],
     [["quickstart", "--seeds", "1,1"], 2, 'error [ERR_CONFIG]: --seeds is "1,1", wanted different integers'],
     [["quickstart", "--set", "dpo.betta=1"], 2, "quickstart: dpo.betta: no such option; did you mean beta?"],
     [["quickstart", "--set", "beta"], 2, 'error [ERR_CONFIG]: --set "beta": wanted key=value'],
     [["sft", "--train", "x", "--output", "y"], 2, "error [ERR_CONFIG]: Missing required argument: model"],
-    [["sft", "--model", "m", "--train", "x.jsonl", "--output", "y", "--learning-rate", "fast"], 2,
-      'error [ERR_CONFIG]: --learning-rate is "fast", wanted a number'],
-    [["sft", "--model", "m", "--train", "x.jsonl", "--output", "y", "--learning-rate", "-1"], 2, "sft options: learning_rate: Too small"],
-    [["dpo", "--model", "m", "--train", "x.jsonl", "--output", "y", "--loss-type", "ipo", "--label-smoothing", "0.1"], 2,
-      "label_smoothing has no effect with loss_type hinge or ipo"],
+    [
+      ["sft", "--model", "m", "--train", "x.jsonl", "--output", "y", "--learning-rate", "fast"],
+      2,
+      'error [ERR_CONFIG]: --learning-rate is "fast", wanted a number',
+    ],
+    [
+      ["sft", "--model", "m", "--train", "x.jsonl", "--output", "y", "--learning-rate", "-1"],
+      2,
+      "sft options: learning_rate: Too small",
+    ],
+    [
+      [
+        "dpo",
+        "--model",
+        "m",
+        "--train",
+        "x.jsonl",
+        "--output",
+        "y",
+        "--loss-type",
+        "ipo",
+        "--label-smoothing",
+        "0.1",
+      ],
+      2,
+      "label_smoothing has no effect with loss_type hinge or ipo",
+    ],
     [["dpo", "--model", "m", "--train", "x.jsonl", "--output", "y", "--loss-type", "kto"], 2, "Choices"],
-    [["eval", "--model", "m", "--task", "svamp", "--output", "e.jsonl"], 2, "--data is missing: svamp reads its questions from a folder"],
-    [["eval", "--model", "m", "--task", "wordproblems", "--data", "d", "--output", "e.jsonl"], 2, "--data has no effect"],
+    [
+      ["eval", "--model", "m", "--task", "svamp", "--output", "e.jsonl"],
+      2,
+      "--data is missing: svamp reads its questions from a folder",
+    ],
+    [
+      ["eval", "--model", "m", "--task", "wordproblems", "--data", "d", "--output", "e.jsonl"],
+      2,
+      "--data has no effect",
+    ],
     [["inspect", "no-such"], 1, "error [ERR_IO]: no-such: no such file or directory"],
     [["report", "."], 1, "no finished run is here"],
   ] as [string[], number, string][])("%j", async (args, code, text) => {
@@ -80,7 +134,9 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
 
   test("--json gives the error as an object, --debug its stack", async () => {
     const outcome = await selfrefine(["run", "no-such.yaml", "--json", "--debug"], { cwd: place.path });
-    expect(events(outcome)).toEqual([{ type: "error", code: "ERR_IO", message: expect.stringContaining("no-such.yaml") }]);
+    expect(events(outcome)).toEqual([
+      { type: "error", code: "ERR_IO", message: expect.stringContaining("no-such.yaml") },
+    ]);
     expect(outcome.stderr).toContain("    at ");
   });
 });
@@ -89,20 +145,41 @@ test("a broken line of a data file is named, with exit code 3", async () => {
   const path = join(place.path, "bad.jsonl");
   const good = JSON.stringify({ prompt: "a", completion: "b" });
   writeFileSync(path, `${good}\n\n${good}\n{"prompt": "c", \n`);
-  const broken = await selfrefine(["sft", "--model", "m", "--train", path, "--output", join(place.path, "o")]);
-  expect([broken.code, broken.stderr]).toEqual([3, expect.stringContaining(`error [ERR_DATA]: ${path}:4: not valid JSON`)]);
+  const broken = await selfrefine([
+    "sft",
+    "--model",
+    "m",
+    "--train",
+    path,
+    "--output",
+    join(place.path, "o"),
+  ]);
+  expect([broken.code, broken.stderr]).toEqual([
+    3,
+    expect.stringContaining(`error [ERR_DATA]: ${path}:4: not valid JSON`),
+  ]);
   writeFileSync(path, `${good}\n${JSON.stringify({ prompt: 3, completion: "x" })}\n`);
   const wrong = await selfrefine(["sft", "--model", "m", "--train", path, "--output", join(place.path, "o")]);
-  expect([wrong.code, wrong.stderr]).toEqual([3, expect.stringContaining(`${path}:2: field "prompt": a string or a list of messages is wanted, got 3`)]);
+  expect([wrong.code, wrong.stderr]).toEqual([
+    3,
+    expect.stringContaining(`${path}:2: field "prompt": a string or a list of messages is wanted, got 3`),
+  ]);
   writeFileSync(path, "");
   const empty = await selfrefine(["dpo", "--model", "m", "--train", path, "--output", join(place.path, "o")]);
   expect([empty.code, empty.stderr]).toEqual([3, expect.stringContaining(`${path}: no records`)]);
 });
 
 test("a pipe closed by its reader is no error", async () => {
-  const child = spawn("bash", ["-o", "pipefail", "-c", `"${process.execPath}" "${CLI}" inspect tasks | head -n 1`]);
+  const child = spawn("bash", [
+    "-o",
+    "pipefail",
+    "-c",
+    `"${process.execPath}" "${CLI}" inspect tasks | head -n 1`,
+  ]);
   let stderr = "";
-  child.stderr.on("data", (data: Buffer) => { stderr += data.toString(); });
+  child.stderr.on("data", (data: Buffer) => {
+    stderr += data.toString();
+  });
   const code = await new Promise((done) => child.on("close", done));
   expect([code, stderr]).toEqual([0, ""]);
 });
@@ -111,5 +188,7 @@ test("inspect tells devices and tasks, also as JSON", async () => {
   const { stdout } = await selfrefine(["inspect", "devices", "--json"]);
   const { devices: found } = JSON.parse(stdout) as { devices: { name: string }[] };
   expect(found.map(({ name }) => name)).toContain("reference");
-  expect((await selfrefine(["inspect", "tasks"])).stdout).toMatch(/multiarith\s+math\s+train, test, all\s+test\s+folder/);
+  expect((await selfrefine(["inspect", "tasks"])).stdout).toMatch(
+    /multiarith\s+math\s+train, test, all\s+test\s+folder/,
+  );
 });

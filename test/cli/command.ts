@@ -1,5 +1,5 @@
-// The built command driven as a user drives it: a child process, its streams and its exit code; and a run small enough
-// for tests. It does NOT look inside.
+// The built command driven as a user drives it: a child process, its streams and its exit code; and a run
+// small enough for tests. It does NOT look inside.
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
@@ -39,7 +39,9 @@ export function selfrefine(args: readonly string[], options: StartOptions = {}):
     outcome.stdout += `${line}\n`;
     if (options.onEvent && line.startsWith("{")) options.onEvent(JSON.parse(line) as Event, child);
   });
-  child.stderr.on("data", (data: Buffer) => { outcome.stderr += data.toString(); });
+  child.stderr.on("data", (data: Buffer) => {
+    outcome.stderr += data.toString();
+  });
   return new Promise((done, failed) => {
     child.on("error", failed);
     child.on("close", (code, signal) => done({ ...outcome, code, signal }));
@@ -47,7 +49,10 @@ export function selfrefine(args: readonly string[], options: StartOptions = {}):
 }
 
 export const events = (outcome: Outcome): Event[] =>
-  outcome.stdout.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line) as Event);
+  outcome.stdout
+    .split("\n")
+    .filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line) as Event);
 
 /** A directory of its own, removed by the returned function. */
 export function temporary(): { path: string; remove: () => void } {
@@ -60,8 +65,13 @@ export const TINY_RUN = {
   name: "tiny",
   student: {
     from_scratch: {
-      hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2, num_key_value_heads: 2,
-      max_position_embeddings: 256, vocab_size: 300,
+      hidden_size: 32,
+      intermediate_size: 64,
+      num_hidden_layers: 2,
+      num_attention_heads: 2,
+      num_key_value_heads: 2,
+      max_position_embeddings: 256,
+      vocab_size: 300,
       pretrain: { train_questions: "direct", num_train_epochs: 2, batch_size: 8, learning_rate: 3e-3 },
     },
   },
@@ -88,7 +98,10 @@ export function writeRunFile(directory: string, change: Record<string, unknown> 
   return path;
 }
 
-/** Relative path -> hash of every file below a directory, but for what may differ: times and caches of progress. */
+/**
+ * Relative path -> hash of every file below a directory, but for what may differ: times and caches of
+ * progress.
+ */
 export function contents(root: string, ignore: RegExp = /(^|\/)timing\.json$/): Record<string, string> {
   const found: Record<string, string> = {};
   const walk = (folder: string): void => {
@@ -96,7 +109,9 @@ export function contents(root: string, ignore: RegExp = /(^|\/)timing\.json$/): 
       const path = join(folder, name);
       if (statSync(join(root, path)).isDirectory()) walk(path);
       else if (!ignore.test(path)) {
-        found[path] = createHash("sha256").update(readFileSync(join(root, path))).digest("hex");
+        found[path] = createHash("sha256")
+          .update(readFileSync(join(root, path)))
+          .digest("hex");
       }
     }
   };

@@ -24,34 +24,79 @@ async function read(text: string, overrides: Record<string, unknown> = {}): Prom
 }
 
 const fault = (text: string, overrides: Record<string, unknown> = {}): Promise<string> =>
-  read(text, overrides).then(() => "accepted", (error: Error & { code?: string }) => `[${error.code}] ${error.message}`);
+  read(text, overrides).then(
+    () => "accepted",
+    (error: Error & { code?: string }) => `[${error.code}] ${error.message}`,
+  );
 
 describe("a fault names file, line, key and remedy", () => {
   test.each([
-    ["an unknown key", `${BASE}sft:\n  learning_rte: 1\n`, "run.yaml:7: sft.learning_rte: no such option; did you mean learning_rate?"],
+    [
+      "an unknown key",
+      `${BASE}sft:\n  learning_rte: 1\n`,
+      "run.yaml:7: sft.learning_rte: no such option; did you mean learning_rate?",
+    ],
     ["an unknown section", `${BASE}sfft: {}\n`, "run.yaml:6: sfft: no such option; did you mean sft?"],
-    ["a key inside a list", `${BASE}  in_domain:\n    - { task: svamp, data: d, spilt: test }\n`,
-      "run.yaml:7: tasks.in_domain[0].spilt: no such option; did you mean split?"],
+    [
+      "a key inside a list",
+      `${BASE}  in_domain:\n    - { task: svamp, data: d, spilt: test }\n`,
+      "run.yaml:7: tasks.in_domain[0].spilt: no such option; did you mean split?",
+    ],
     ["a wrong type", `${BASE}dpo:\n  beta: strong\n`, "run.yaml:7: dpo.beta: Invalid input: expected number"],
-    ["a value out of bounds", `${BASE}dpo: { label_smoothing: 0.7 }\n`, "run.yaml:6: dpo.label_smoothing: Too big"],
+    [
+      "a value out of bounds",
+      `${BASE}dpo: { label_smoothing: 0.7 }\n`,
+      "run.yaml:6: dpo.label_smoothing: Too big",
+    ],
     ["a seed of a stage", `${BASE}sft: { seed: 3 }\n`, "run.yaml:6: sft.seed: no such option"],
-    ["an idle option", `${BASE}dpo: { loss_type: hinge, label_smoothing: 0.1 }\n`,
-      "run.yaml:6: dpo.label_smoothing has no effect with loss_type hinge or ipo; leave it out"],
-    ["an idle option of a teacher", `${BASE}teacher: { kind: procedural, concurrency: 3 }\n`,
-      "run.yaml:6: teacher.concurrency has no effect unless the teacher's kind is openai"],
-    ["an unknown task", BASE.replace("task: wordproblems", "task: wordproblem"),
-      'run.yaml:5: tasks.train.task: no task "wordproblem"; did you mean wordproblems?'],
-    ["a missing folder of a task", BASE.replace("wordproblems", "svamp"), "run.yaml:5: tasks.train.data is missing"],
-    ["a folder of a procedural task", BASE.replace("task: wordproblems", "task: wordproblems, data: d"),
-      "run.yaml:5: tasks.train.data has no effect"],
-    ["two students", BASE.replace("student:", "student:\n  path: m"), "student: give one of path and from_scratch"],
-    ["greedy samples that would be the same", `${BASE}sample: { temperature: 0, n_cot: 4 }\n`, "run.yaml:6: sample.temperature 0 is greedy"],
-    ["a vote of greedy samples", `${BASE}evaluation: { votes: 4 }\n`, "run.yaml:6: evaluation.votes has no effect"],
+    [
+      "an idle option",
+      `${BASE}dpo: { loss_type: hinge, label_smoothing: 0.1 }\n`,
+      "run.yaml:6: dpo.label_smoothing has no effect with loss_type hinge or ipo; leave it out",
+    ],
+    [
+      "an idle option of a teacher",
+      `${BASE}teacher: { kind: procedural, concurrency: 3 }\n`,
+      "run.yaml:6: teacher.concurrency has no effect unless the teacher's kind is openai",
+    ],
+    [
+      "an unknown task",
+      BASE.replace("task: wordproblems", "task: wordproblem"),
+      'run.yaml:5: tasks.train.task: no task "wordproblem"; did you mean wordproblems?',
+    ],
+    [
+      "a missing folder of a task",
+      BASE.replace("wordproblems", "svamp"),
+      "run.yaml:5: tasks.train.data is missing",
+    ],
+    [
+      "a folder of a procedural task",
+      BASE.replace("task: wordproblems", "task: wordproblems, data: d"),
+      "run.yaml:5: tasks.train.data has no effect",
+    ],
+    [
+      "two students",
+      BASE.replace("student:", "student:\n  path: m"),
+      "student: give one of path and from_scratch",
+    ],
+    [
+      "greedy samples that would be the same",
+      `${BASE}sample: { temperature: 0, n_cot: 4 }\n`,
+      "run.yaml:6: sample.temperature 0 is greedy",
+    ],
+    [
+      "a vote of greedy samples",
+      `${BASE}evaluation: { votes: 4 }\n`,
+      "run.yaml:6: evaluation.votes has no effect",
+    ],
     ["broken YAML", `${BASE}sft: [1, 2\n`, "not valid YAML"],
     ["a key twice", `${BASE}name: y\n`, "run.yaml:6: not valid YAML"],
     ["a folder that is not there", `data_dir: nowhere\n${BASE}`, "run.yaml:1: data_dir:"],
-    ["an environment variable that is not set", `data_dir: \${SELFREFINE_NO_SUCH}/data\n${BASE}`,
-      "run.yaml:1: data_dir: the environment variable SELFREFINE_NO_SUCH is not set"],
+    [
+      "an environment variable that is not set",
+      `data_dir: \${SELFREFINE_NO_SUCH}/data\n${BASE}`,
+      "run.yaml:1: data_dir: the environment variable SELFREFINE_NO_SUCH is not set",
+    ],
   ])("%s", async (_, text, expected) => {
     expect(await fault(text)).toContain(expected);
     expect(await fault(text)).toMatch(/^\[ERR_CONFIG\]/);
@@ -70,7 +115,13 @@ describe("a fault names file, line, key and remedy", () => {
 describe("what is accepted", () => {
   test("defaults are filled in; the quickstart's configuration is one", async () => {
     const run = await read(BASE);
-    expect([run.seed, run.template, run.sft.batch_size, run.sample.temperature, run.evaluation.temperature]).toEqual([0, "alpaca", 32, 0.8, 0]);
+    expect([
+      run.seed,
+      run.template,
+      run.sft.batch_size,
+      run.sample.temperature,
+      run.evaluation.temperature,
+    ]).toEqual([0, "alpaca", 32, 0.8, 0]);
     expect(parseRunConfig(QUICKSTART).name).toBe("quickstart");
   });
 
@@ -79,13 +130,19 @@ describe("what is accepted", () => {
     const tasks = "tasks: { train: { task: svamp, data: svamp } }\nstudent: { path: m }\n";
     expect((await read(tasks)).tasks.train.data).toBe(join(place.path, "svamp"));
     process.env["SELFREFINE_TEST_DATA"] = "data";
-    expect((await read(`data_dir: \${SELFREFINE_TEST_DATA}\n${tasks}`)).tasks.train.data).toBe(join(place.path, "data", "svamp"));
-    expect((await read(`data_dir: \${SELFREFINE_NO_SUCH:-data}\n${tasks}`)).student.path).toBe(join(place.path, "data", "m"));
+    expect((await read(`data_dir: \${SELFREFINE_TEST_DATA}\n${tasks}`)).tasks.train.data).toBe(
+      join(place.path, "data", "svamp"),
+    );
+    expect((await read(`data_dir: \${SELFREFINE_NO_SUCH:-data}\n${tasks}`)).student.path).toBe(
+      join(place.path, "data", "m"),
+    );
   });
 
   test("overrides stand in for the file's values and are checked like them", async () => {
     expect((await read(BASE, { "dpo.beta": 0.3, seed: 7 })).dpo.beta).toBe(0.3);
-    expect(await fault(BASE, { "dpo.betta": 0.3 })).toContain("dpo.betta: no such option; did you mean beta?");
+    expect(await fault(BASE, { "dpo.betta": 0.3 })).toContain(
+      "dpo.betta: no such option; did you mean beta?",
+    );
   });
 
   test("JSON is YAML", async () => {

@@ -1,4 +1,5 @@
-// The report page: nothing a model, a file or a person wrote becomes markup; numbers come from the summary alone.
+// The report page: nothing a model, a file or a person wrote becomes markup; numbers come from the summary
+// alone.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -16,7 +17,13 @@ let summary: RunSummary;
 
 beforeAll(async () => {
   const output = join(place.path, "out");
-  const outcome = await selfrefine(["run", writeRunFile(place.path, { controls: [] }), "--output", output, "--quiet"]);
+  const outcome = await selfrefine([
+    "run",
+    writeRunFile(place.path, { controls: [] }),
+    "--output",
+    output,
+    "--quiet",
+  ]);
   expect(outcome.code).toBe(0);
   summary = JSON.parse(readFileSync(join(output, "summary.json"), "utf8")) as RunSummary;
 }, 300_000);
@@ -27,7 +34,9 @@ function poison<T>(value: T, keep: (key: string) => boolean, key = ""): T {
   if (typeof value === "string") return (keep(key) ? value : `${EVIL}${value}`) as T;
   if (Array.isArray(value)) return value.map((item: unknown) => poison(item, keep, key)) as T;
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, poison(item, keep, name)])) as T;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [name, poison(item, keep, name)]),
+  ) as T;
 }
 
 describe("the page", () => {
@@ -55,13 +64,16 @@ describe("the page", () => {
     }
     for (const { stage } of summary.trainings) expect(page).toContain(`<h3>${stage}</h3>`);
     expect(page).toContain("no evaluation question is in the training data");
-    for (const title of ["Reward margin", "Log-probabilities", "Estimated KL", "Completions side by side"]) expect(page).toContain(title);
+    for (const title of ["Reward margin", "Log-probabilities", "Estimated KL", "Completions side by side"])
+      expect(page).toContain(title);
   });
 });
 
 describe("its parts", () => {
   test("a template escapes text and keeps markup", () => {
-    expect(html`<p>${"<b>"}${[html`<i>${1}</i>`, "&"]}${false}${undefined}</p>`.text).toBe("<p>&lt;b&gt;<i>1</i>&amp;</p>");
+    expect(html`<p>${"<b>"}${[html`<i>${1}</i>`, "&"]}${false}${undefined}</p>`.text).toBe(
+      "<p>&lt;b&gt;<i>1</i>&amp;</p>",
+    );
     expect(escapeHtml(`"'`)).toBe("&quot;&#39;");
   });
 
@@ -73,13 +85,21 @@ describe("its parts", () => {
 
   test("thinning keeps the mean", () => {
     const points = Array.from({ length: 1000 }, (_, x) => [x, x % 7] as const);
-    const mean = (list: readonly (readonly [number, number])[]) => list.reduce((sum, [, y]) => sum + y, 0) / list.length;
+    const mean = (list: readonly (readonly [number, number])[]) =>
+      list.reduce((sum, [, y]) => sum + y, 0) / list.length;
     expect(thin(points).length).toBeLessThanOrEqual(240);
     expect(mean(thin(points))).toBeCloseTo(mean(points), 1);
   });
 
   test("a plot of nothing, of one point and of NaN is a plot", () => {
-    for (const points of [[], [[1, 2]], [[1, NaN], [2, 1]]] as [number, number][][]) {
+    for (const points of [
+      [],
+      [[1, 2]],
+      [
+        [1, NaN],
+        [2, 1],
+      ],
+    ] as [number, number][][]) {
       const svg = lineChart({ title: "t", yLabel: "y", series: [{ name: "s", points }] }).text;
       expect(svg).toContain("<svg");
       expect(svg).not.toMatch(/NaN|Infinity/);
@@ -87,10 +107,20 @@ describe("its parts", () => {
   });
 
   test("numbers are rounded in one way", () => {
-    expect([percent(0.1234), percent(null), points(-0.021), points(0.0001), compact(12_345), number(-1.23456)])
-      .toEqual(["12.3 %", "n/a", "−2.1", "0.0", "12.3k", "−1.235"]);
-    expect([duration(3.14), duration(59.7), duration(200), duration(7500)])
-      .toEqual(["3.1 s", "1 min 00 s", "3 min 20 s", "2 h 05 min"]);
+    expect([
+      percent(0.1234),
+      percent(null),
+      points(-0.021),
+      points(0.0001),
+      compact(12_345),
+      number(-1.23456),
+    ]).toEqual(["12.3 %", "n/a", "−2.1", "0.0", "12.3k", "−1.235"]);
+    expect([duration(3.14), duration(59.7), duration(200), duration(7500)]).toEqual([
+      "3.1 s",
+      "1 min 00 s",
+      "3 min 20 s",
+      "2 h 05 min",
+    ]);
   });
 });
 
@@ -107,7 +137,9 @@ describe("the terminal", () => {
     await new Promise((wake) => setTimeout(wake, 150));
     terminal.progress({ label: "sft", finished: 5, total: 10, unit: "steps", detail: "loss 1.2" });
     terminal.finish();
-    expect(written.some((text) => /█+.*5\/10 steps {2}.*steps\/s, .* left {2}loss 1.2/.test(text))).toBe(true);
+    expect(written.some((text) => /█+.*5\/10 steps {2}.*steps\/s, .* left {2}loss 1.2/.test(text))).toBe(
+      true,
+    );
     expect(written.at(-1)).toBe("\r\x1b[2K");
     expect(written.every((text) => text.length < 100)).toBe(true);
   });
@@ -128,6 +160,15 @@ describe("the terminal", () => {
 
   test("bars and tables have their widths", () => {
     expect([bar(0, 4), bar(0.5, 4), bar(1, 4), bar(7, 4)]).toEqual(["░░░░", "██░░", "████", "████"]);
-    expect(textTable(["a", "b"], [["xx", "1"], ["y", "22"]], "")).toBe("a    b\n──────\nxx   1\ny   22");
+    expect(
+      textTable(
+        ["a", "b"],
+        [
+          ["xx", "1"],
+          ["y", "22"],
+        ],
+        "",
+      ),
+    ).toBe("a    b\n──────\nxx   1\ny   22");
   });
 });

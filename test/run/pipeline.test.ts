@@ -1,11 +1,15 @@
-// A whole run as a user starts it: what it leaves, what it does not do twice, and what a changed option costs.
+// A whole run as a user starts it: what it leaves, what it does not do twice, and what a changed option
+// costs.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { contents, events, selfrefine, temporary, writeRunFile, type Outcome } from "../cli/command";
 
 interface Summary {
-  matrix: { columns: { name: string; pooled: boolean }[]; rows: { model: string; cells: Record<string, { n: number; accuracy: number }> }[] };
+  matrix: {
+    columns: { name: string; pooled: boolean }[];
+    rows: { model: string; cells: Record<string, { n: number; accuracy: number }> }[];
+  };
   demonstrations: { questions: number; total: { demonstrations: number; correct: number; kept: number } };
   data: { leakage: { left: number } };
   trainings: { stage: string; steps: Record<string, number>[] }[];
@@ -39,9 +43,18 @@ describe("a run", () => {
 
   test("measures base, instruction-tuned, self-refined and the control in and out of domain", () => {
     const { matrix } = summaryOf();
-    expect(matrix.rows.map(({ model }) => model))
-      .toEqual(["base", "instruction-tuned", "self-refined", "fine-tuning on chosen paths"]);
-    expect(matrix.columns.map(({ name }) => name)).toEqual(["wordproblems", "wordproblems-order", "wordproblems-longer", "out"]);
+    expect(matrix.rows.map(({ model }) => model)).toEqual([
+      "base",
+      "instruction-tuned",
+      "self-refined",
+      "fine-tuning on chosen paths",
+    ]);
+    expect(matrix.columns.map(({ name }) => name)).toEqual([
+      "wordproblems",
+      "wordproblems-order",
+      "wordproblems-longer",
+      "out",
+    ]);
     for (const { cells } of matrix.rows) expect(cells["out"]?.n).toBe(16);
   });
 
@@ -63,7 +76,8 @@ describe("a run", () => {
     const lines = first.stdout.trim().split("\n");
     expect(lines.every((line) => line.startsWith("{"))).toBe(true);
     const kinds = new Set(events(first).map(({ type }) => type));
-    for (const kind of ["stage_begin", "stage_end", "progress", "train_step", "finished"]) expect(kinds).toContain(kind);
+    for (const kind of ["stage_begin", "stage_end", "progress", "train_step", "finished"])
+      expect(kinds).toContain(kind);
     expect(ended(first).every(({ cached }) => cached === false)).toBe(true);
   });
 
@@ -78,15 +92,30 @@ describe("a run", () => {
 
   test("recomputes what an option decides and nothing before it", async () => {
     const changed = await run("--set", "dpo.beta=0.5");
-    const anew = ended(changed).filter(({ cached }) => !cached).map(({ stage }) => stage);
-    expect(anew).toEqual(["dpo", "eval-self-refined-wordproblems", "eval-self-refined-wordproblems-order",
-      "eval-self-refined-wordproblems-longer"]);
+    const anew = ended(changed)
+      .filter(({ cached }) => !cached)
+      .map(({ stage }) => stage);
+    expect(anew).toEqual([
+      "dpo",
+      "eval-self-refined-wordproblems",
+      "eval-self-refined-wordproblems-order",
+      "eval-self-refined-wordproblems-longer",
+    ]);
   });
 
   test("gives the same bytes with other threads and another batch of decoding", async () => {
     const other = join(place.path, "other");
-    const outcome = await selfrefine(["run", join(place.path, "tiny.json"), "--output", other, "--quiet", "--threads", "1",
-      "--set", "sample.max_batch=3"]);
+    const outcome = await selfrefine([
+      "run",
+      join(place.path, "tiny.json"),
+      "--output",
+      other,
+      "--quiet",
+      "--threads",
+      "1",
+      "--set",
+      "sample.max_batch=3",
+    ]);
     expect(outcome.code).toBe(0);
     const ours = contents(join(output, "stages"));
     for (const [path, hash] of Object.entries(contents(join(other, "stages")))) {
@@ -101,11 +130,22 @@ describe("a run", () => {
 
 test("several seeds are summarised with every seed in it", async () => {
   const seeds = join(place.path, "seeds");
-  const outcome = await selfrefine(["run", join(place.path, "tiny.json"), "--output", seeds, "--seeds", "0,1", "--set",
-    "controls=[]", "--set", "evaluation.max_new_tokens=8"]);
+  const outcome = await selfrefine([
+    "run",
+    join(place.path, "tiny.json"),
+    "--output",
+    seeds,
+    "--seeds",
+    "0,1",
+    "--set",
+    "controls=[]",
+    "--set",
+    "evaluation.max_new_tokens=8",
+  ]);
   expect(outcome.code).toBe(0);
   const record = JSON.parse(readFileSync(join(seeds, "seeds.json"), "utf8")) as {
-    seeds: number[]; leaked: number;
+    seeds: number[];
+    leaked: number;
     rows: { model: string; cells: Record<string, { values: number[]; versus_baseline?: { n: number } }> }[];
   };
   expect(record.seeds).toEqual([0, 1]);
@@ -113,6 +153,8 @@ test("several seeds are summarised with every seed in it", async () => {
   const refined = record.rows.find(({ model }) => model === "self-refined");
   expect(refined?.cells["wordproblems"]?.values.length).toBe(2);
   expect(refined?.cells["wordproblems"]?.versus_baseline?.n).toBe(2);
-  expect(existsSync(join(seeds, "seed-0", "report.html")) && existsSync(join(seeds, "seed-1", "report.html"))).toBe(true);
+  expect(
+    existsSync(join(seeds, "seed-0", "report.html")) && existsSync(join(seeds, "seed-1", "report.html")),
+  ).toBe(true);
   expect(outcome.stdout).toContain("mean over 2 seeds");
 }, 300_000);
