@@ -62,6 +62,7 @@ void register_tile(int64_t steps, const uint32_t* __restrict a, int64_t stride, 
   }
   for (int64_t step = 0; step < steps; ++step, a += stride, b += kColumns, ahead += ahead_units) {
     __builtin_prefetch(ahead, 0, 2);
+    __builtin_prefetch(ahead + ahead_units / 2, 0, 2);
     if constexpr (!kByRows) __builtin_prefetch(a + kPrefetchSteps * stride);
     Vec line[kTileVectors];
     SELFREFINE_UNROLL
@@ -181,6 +182,15 @@ SELFREFINE_INLINE Output output_of(const TileJob& job, int64_t i, int64_t j, flo
   return output;
 }
 
+/// While several panels of A are multiplied by one of B, they share the work of fetching the next of B. With one alone, B
+/// streams from main memory, and is asked for early enough for that.
+SELFREFINE_INLINE void look_ahead(Output& output, const TileJob& job, int64_t i, const uint32_t* b) {
+  constexpr int64_t kStreamSteps = 128;
+  output.ahead_units = kColumns * kTileRows / max_of<int64_t>(job.rows, kTileRows);
+  output.ahead = job.rows > kTileRows ? b + job.b_panel_stride + i / kTileRows * job.steps * output.ahead_units
+                                      : b + kStreamSteps * kColumns;
+}
+
 void multiply(const TileJob& job) {
   alignas(64) float sums[kTileRows * kColumns];
   const RegisterTile* tiles = tiles_for(job);
@@ -192,8 +202,7 @@ void multiply(const TileJob& job) {
       const uint32_t* a = job.a + i / kTileRows * job.a_panel_stride;
       if (job.last) prefetch_c(job, i, rows, j);
       Output output = output_of(job, i, j, sums);
-      output.ahead_units = kColumns * kTileRows / max_of<int64_t>(job.rows, kTileRows);
-      output.ahead = b + job.b_panel_stride + i / kTileRows * job.steps * output.ahead_units;
+      look_ahead(output, job, i, b);
       tiles[rows](job.steps, a, job.a_stride, b, output);
       if (output.to != sums) continue;
       if (job.c_dtype == DType::f32) finish<float>(job, sums, i, rows, j);
