@@ -132,9 +132,18 @@ export const OVERWRITE_FLAG: Readonly<Record<string, Options>> = {
   overwrite: { type: "boolean", group: FILES, describe: "replace the output if it exists" },
 };
 
-/** The command line as it was typed, for hints. */
-export const commandLine = (): string => process.argv.slice(2).join(" ");
+/**
+ * The command line that goes on with unfinished work: as it was typed, but for what would throw the work
+ * away.
+ */
+export function resumeHint(): string {
+  const args = process.argv.slice(2).filter((arg) => arg !== "--fresh");
+  const quoted = args.map((arg) =>
+    /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`,
+  );
+  return `what was finished is kept; go on with: selfrefine ${quoted.join(" ")}`;
+}
 
 export function sayResumable(context: Context): void {
-  context.resumeHint = `what was finished is kept; go on with: selfrefine ${commandLine()}`;
+  context.resumeHint = resumeHint();
 }

@@ -17,6 +17,6 @@ export const quickstartVerb: Verb = {
   ],
   run: async (given, context) => {
     const config = parseRunConfig(QUICKSTART, overridesOf(given), "quickstart");
-    await runConfig(config, given, context, process.argv.slice(2).join(" "));
+    await runConfig(config, given, context);
   },
 };

@@ -9,6 +9,7 @@ import { resultText } from "../report/results";
 import { seedsText } from "../report/seeds";
 import { runPipeline } from "../run/pipeline";
 import { runSeeds } from "../run/seeds";
+import { sayResumable } from "./common";
 import type { Context } from "./context";
 import { followRun } from "./follow-run";
 import type { Flags, Verb } from "./verb";
@@ -110,14 +111,9 @@ function seedsOf(flags: Flags): number[] | undefined {
 }
 
 /** Runs a configuration to the end and prints its result. */
-export async function runConfig(
-  config: RunConfig,
-  flags: Flags,
-  context: Context,
-  command: string,
-): Promise<void> {
+export async function runConfig(config: RunConfig, flags: Flags, context: Context): Promise<void> {
   const directory = resolve(String(flags["output"] ?? `runs/${config.name}`));
-  context.resumeHint = `what was finished is kept; go on with: selfrefine ${command}`;
+  sayResumable(context);
   const seconds = integer(flags, "checkpoint-seconds");
   const control = {
     signal: context.signal,
@@ -152,6 +148,6 @@ export const runVerb: Verb = {
   run: async (flags, context) => {
     const file = String(flags["file"]);
     const config = await readRunFile(file, overridesOf(flags));
-    await runConfig(config, flags, context, process.argv.slice(2).join(" "));
+    await runConfig(config, flags, context);
   },
 };

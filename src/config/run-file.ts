@@ -79,7 +79,8 @@ function fillIn(text: string, complain: (text: string) => never): string {
 }
 
 class Paths {
-  private readonly base: string;
+  /** Where relative paths start. */
+  readonly base: string;
 
   constructor(
     private readonly source: Source,
@@ -124,6 +125,7 @@ function resolvePaths(run: RunConfig, source: Source): RunConfig {
   const scratch = student.from_scratch;
   return {
     ...run,
+    data_dir: paths.base,
     student: {
       path: paths.optional(student.path, ["student", "path"]),
       tokenizer: paths.optional(student.tokenizer, ["student", "tokenizer"]),

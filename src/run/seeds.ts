@@ -9,6 +9,7 @@ import { packageVersion } from "../version";
 import type { RunControl } from "./context";
 import type { RunEvent } from "./events";
 import { runPipeline } from "./pipeline";
+import { portableConfig } from "./portable";
 import { MODEL_NAMES, type RunSummary } from "./summary";
 
 export const SEEDS_FILE = "seeds.json";
@@ -81,7 +82,7 @@ export async function runSeeds(
     version: packageVersion(),
     name: config.name,
     seeds,
-    config,
+    config: portableConfig(config),
     device: first.device,
     columns: first.matrix.columns,
     rows: rowsOf(summaries),

@@ -1,7 +1,7 @@
 // Gathers what the stages of a run left into one record. It does NOT compute anything but the comparison of
 // models.
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { AuditReport } from "../data/audit";
 import { accuracyMatrix, type ModelPredictions } from "../evaluate/matrix";
 import { readJson } from "../files";
@@ -9,6 +9,7 @@ import { Model } from "../model";
 import { packageVersion } from "../version";
 import type { RunContext } from "./context";
 import { chooseExamples } from "./examples";
+import { portableConfig } from "./portable";
 import type { RunQuestions } from "./questions";
 import type { NamedModel, Refinement } from "./refinement";
 import { DEMONSTRATIONS_REPORT, type DemonstrationSummary } from "./stages/demos";
@@ -55,7 +56,7 @@ async function describeStudent({
       student: {
         parameters: model.parameterCount,
         vocab_size: model.config.vocabSize,
-        path: context.config.student.path ?? "from scratch",
+        path: basename(context.config.student.path ?? "from scratch"),
       },
     };
   } finally {
@@ -71,7 +72,7 @@ export async function summarize(outcome: Outcome): Promise<RunSummary> {
     version: packageVersion(),
     name: config.name,
     seed: config.seed,
-    config,
+    config: portableConfig(config),
     ...(await describeStudent(outcome)),
     data: {
       train: { task: questions.task.name, split: questions.split, questions: questions.train.length },
