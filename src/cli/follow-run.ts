@@ -24,7 +24,7 @@ function show(event: RunEvent, { terminal }: Context): void {
     case "stage_end":
       terminal.finish();
       return terminal.note(
-        `${event.cached ? "·" : "✓"} ${event.stage.padEnd(34)} ${event.cached ? "done before" : duration(event.seconds)}`,
+        `${event.cached ? "·" : "✓"} ${event.stage.padEnd(48)} ${event.cached ? "done before" : duration(event.seconds)}`,
       );
     case "progress":
       return terminal.progress({ ...event, label: event.stage });

@@ -7,7 +7,7 @@ const REDRAW_MS = 100;
 const PLAIN_LINE_MS = 15_000;
 const BAR_CELLS = 24;
 /** The bar of a terminal too narrow for both it and the facts. */
-const NARROW_BAR_CELLS = 10;
+const NARROW_BAR_CELLS = 8;
 const NARROW_COLUMNS = 100;
 
 /** What a terminal writes on; process.stderr is one. */
@@ -31,6 +31,13 @@ export function bar(share: number, cells = BAR_CELLS): string {
   const eighths = Math.round(Math.min(1, Math.max(0, share)) * cells * 8);
   const partial = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8] as string;
   return ("█".repeat(Math.floor(eighths / 8)) + partial).padEnd(cells, "░");
+}
+
+const LABEL_CELLS = 20;
+
+/** A label in its cells; of a longer one the end is the telling part. */
+function fit(label: string): string {
+  return label.length > LABEL_CELLS ? `…${label.slice(1 - LABEL_CELLS)}` : label.padEnd(LABEL_CELLS);
 }
 
 /** Rate since the work was (re)started, so that a resumed stage does not boast with what was done before. */
@@ -117,7 +124,7 @@ export class Terminal {
     }
     const columns = this.stream.columns ?? NARROW_COLUMNS;
     const cells = columns < NARROW_COLUMNS ? NARROW_BAR_CELLS : BAR_CELLS;
-    const line = `  ${label.padEnd(16)} ${bar(total > 0 ? finished / total : 0, cells)} ${facts}`;
+    const line = `  ${fit(label)} ${bar(total > 0 ? finished / total : 0, cells)} ${facts}`;
     this.stream.write(`\r\x1b[2K${line.slice(0, columns - 1)}`);
     this.barIsDrawn = true;
   }
