@@ -7,7 +7,8 @@ import type { Question } from "../data/records";
 import { fail } from "../errors";
 import { KeyedRandom } from "../tasks/random";
 import {
-  CHAIN_STYLES, type ChainStyle, type Equation, answerText, chainText, equationsOf, parseEquations,
+  CHAIN_STYLES, type ChainStyle, type Equation, REASON_FIRST_STYLES, answerText, chainText,
+  equationsOf, parseEquations,
 } from "../tasks/wordproblems/chain";
 import { type Operation, type Step, applyStep } from "../tasks/wordproblems/plan";
 import type { TeacherAnswer } from "./answers";
@@ -23,7 +24,7 @@ export interface ProceduralTeacherOptions {
 }
 
 export const PROCEDURAL_TEACHER_DEFAULTS: Readonly<ProceduralTeacherOptions> = {
-  seed: 0, error_rate: 0.1, styles: CHAIN_STYLES, per_question: 1,
+  seed: 0, error_rate: 0.1, styles: REASON_FIRST_STYLES, per_question: 1,
 };
 
 /** "slip": a miscalculation; "operation": the wrong one; "dropped": a step left out. */

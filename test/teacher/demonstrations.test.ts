@@ -207,6 +207,14 @@ describe("the procedural teacher", () => {
       .toThrow("no solution to teach from");
   });
 
+  test("answer-first chains are read, judged and counted as such", async () => {
+    const questions = await load();
+    const answers = proceduralAnswers(questions, { error_rate: 0, styles: ["answer_first"] });
+    const { report } = demonstrate(getTask("wordproblems"), questions, answers);
+    expect(report.total).toMatchObject({ extracted: 2000, correct: 2000, answer_first: 2000, cut_off: 0 });
+    expect(answers[0]?.output).toMatch(/^The answer is \d+\. \d+ [-+x/] \d+ = \d+\./);
+  });
+
   test("direct answers hold no chain", async () => {
     const questions = await load();
     expect(directAnswers(questions)[0]?.output).toBe(`The answer is ${questions[0]?.gold}.`);

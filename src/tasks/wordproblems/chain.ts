@@ -1,4 +1,4 @@
-// Chains of equations, as text and back: "12 + 7 = 19. 19 - 5 = 14. The answer is 14." in three wordings.
+// Chains of equations, as text and back: "12 + 7 = 19. 19 - 5 = 14. The answer is 14." in four wordings.
 // It does NOT know stories, and does not check the arithmetic it is asked to write.
 
 import { type Operation, type Plan, type Step, applyStep } from "./plan";
@@ -14,7 +14,12 @@ const INVERSE: Readonly<Record<Operation, Operation>> = {
 };
 
 /** "terse": equations alone; "ordered": First, Then; "narrated": says what is done before it is computed. */
-export const CHAIN_STYLES = ["terse", "ordered", "narrated"] as const;
+export const REASON_FIRST_STYLES = ["terse", "ordered", "narrated"] as const;
+/**
+ * "answer_first": the answer, then the terse equations, as some teachers explain. It reads as well and teaches
+ * less: who copies it must know the answer before having reasoned.
+ */
+export const CHAIN_STYLES = [...REASON_FIRST_STYLES, "answer_first"] as const;
 export type ChainStyle = (typeof CHAIN_STYLES)[number];
 
 /** `start` carried through `steps`. */
@@ -38,19 +43,20 @@ export function equationText({ left, operation, operand, result }: Equation): st
   return `${left} ${SIGNS[operation]} ${operand} = ${result}`;
 }
 
-/** The chain in one of the wordings, closed by the answer. */
+/** The chain in one of the wordings, with the answer at its end or before it. */
 export function chainText(equations: readonly Equation[], style: ChainStyle): string {
   const lines = equations.map((equation, index) => `${opener(equation, index, style)}${equationText(equation)}.`);
-  return [...lines, answerText(equations.at(-1)?.result ?? 0)].join(" ");
+  const answer = answerText(equations.at(-1)?.result ?? 0);
+  return (style === "answer_first" ? [answer, ...lines] : [...lines, answer]).join(" ");
 }
 
-/** The closing sentence; alone, it is a direct answer. */
+/** The sentence that states the answer; alone, it is a direct answer. */
 export function answerText(answer: number | string): string {
   return `The answer is ${answer}.`;
 }
 
 function opener(equation: Equation, index: number, style: ChainStyle): string {
-  if (style === "terse") return "";
+  if (style === "terse" || style === "answer_first") return "";
   if (style === "ordered") return index === 0 ? "First, " : "Then, ";
   switch (equation.operation) {
     case "add": return `We add ${equation.operand}: `;
