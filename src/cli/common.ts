@@ -15,7 +15,7 @@ import type { EvaluationSet } from "../run/questions";
 import { loadSet } from "../run/questions";
 import { isProcedural } from "../tasks";
 import { TEMPLATE_NAMES, type TemplateName } from "../text/templates";
-import { Tokenizer } from "../text/tokenizer";
+import { loadTokenizer } from "../text/convert";
 import type { Context } from "./context";
 import type { Flags } from "./verb";
 
@@ -29,7 +29,7 @@ export function textFlag(describe: string, group = FILES, more: Options = {}): O
 
 export const MODEL_FLAGS: Readonly<Record<string, Options>> = {
   model: textFlag("Hugging Face directory, or a llama2.c .bin file", FILES, { demandOption: true }),
-  tokenizer: textFlag("folder of a tokenizer.json, for a .bin file"),
+  tokenizer: textFlag("for a .bin file: folder of a tokenizer.json, a tokenizer.model or a tok*.bin"),
   ...flagsOf(modelOptions, "Model:"),
 };
 
@@ -68,7 +68,7 @@ export function required(flags: Flags, name: string, what: string): string {
 export async function openModel(flags: Flags): Promise<Model> {
   const options = parseOptions(modelOptions, givenOptions(modelOptions, flags), "model options", modelRules);
   const tokenizer =
-    flags["tokenizer"] === undefined ? {} : { tokenizer: await Tokenizer.load(String(flags["tokenizer"])) };
+    flags["tokenizer"] === undefined ? {} : { tokenizer: await loadTokenizer(String(flags["tokenizer"])) };
   return Model.load(required(flags, "model", "a Hugging Face directory"), { ...options, ...tokenizer });
 }
 

@@ -52,7 +52,7 @@ const fromScratch = z.strictObject({
   initializer_range: z.number().positive().default(0.02).describe("standard deviation of the fresh weights"),
   tokenizer: path
     .optional()
-    .describe("folder of a tokenizer.json; default: one is trained on train-side text"),
+    .describe("folder of a tokenizer.json, or a tokenizer.model; default: one is trained"),
   vocab_size: z.number().int().min(258).default(512).describe("tokens of the trained tokenizer"),
   split_digits: z.boolean().default(true).describe("each digit a token of its own"),
   pretrain: pretrainOptions.optional().describe("language-model training before the method begins"),
@@ -60,7 +60,9 @@ const fromScratch = z.strictObject({
 
 const student = z.strictObject({
   path: path.optional().describe("Hugging Face directory, or a llama2.c .bin file"),
-  tokenizer: path.optional().describe("folder of a tokenizer.json, for a .bin file"),
+  tokenizer: path
+    .optional()
+    .describe("for a .bin file: folder of a tokenizer.json, a tokenizer.model or a tok*.bin"),
   from_scratch: fromScratch.optional().describe("a fresh model of these dimensions"),
 });
 

@@ -68,6 +68,14 @@ function studentIssues(run: RunConfig): Issue[] {
   if ((path === undefined) === (scratch === undefined)) {
     return [{ path: ["student"], text: "student: give one of path and from_scratch" }];
   }
+  if (path?.endsWith(".bin") && tokenizer === undefined) {
+    return [
+      {
+        path: ["student", "path"],
+        text: "student.tokenizer is missing: a llama2.c file has none of its own",
+      },
+    ];
+  }
   if (path === undefined && tokenizer !== undefined) {
     return [
       {

@@ -6,7 +6,8 @@ import { type PairRecord, parsePairRecord, parseSftRecord } from "../data/format
 import { streamRecords } from "../data/table";
 import { fail } from "../errors";
 import type { TemplateName } from "../text/templates";
-import { Tokenizer } from "../text/tokenizer";
+import { loadTokenizer } from "../text/convert";
+import type { Tokenizer } from "../text/tokenizer";
 import { number, percent, plural } from "./format";
 
 interface Rows {
@@ -63,7 +64,7 @@ export async function inspectFile(
   const head = [`${path}: ${plural(rows.named.length, "record")}`, ...shapes];
   const data = { path, records: rows.named.length, shapes: Object.fromEntries(rows.shapes) };
   if (model === undefined) return { data, text: head.join("\n") };
-  const tokenizer = await Tokenizer.load(model);
+  const tokenizer = await loadTokenizer(model);
   const report = auditExamples(tokenizer, encode(rows, tokenizer, template));
   return { data: { ...data, audit: report }, text: [...head, "", ...auditText(report)].join("\n") };
 }

@@ -1,5 +1,5 @@
-// A configuration as it may be shown to others: paths relative to where the run's data is, none of this machine's own.
-// It does NOT read anything.
+// A configuration as it may be shown to others: paths relative to where the run's data is, none of this
+// machine's own. It does NOT read anything.
 import { basename, isAbsolute, relative } from "node:path";
 import type { RunConfig } from "../config/run-options";
 

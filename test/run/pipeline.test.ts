@@ -158,3 +158,35 @@ test("several seeds are summarised with every seed in it", async () => {
   ).toBe(true);
   expect(outcome.stdout).toContain("mean over 2 seeds");
 }, 300_000);
+
+test("rounds of phase 2 start from the last model; DPO without phase 1 is a row of its own", async () => {
+  const rounds = join(place.path, "rounds");
+  const outcome = await selfrefine([
+    "run",
+    join(place.path, "tiny.json"),
+    "--output",
+    rounds,
+    "--json",
+    "--set",
+    "iterations=2",
+    "--set",
+    "controls=[dpo_without_sft]",
+    "--set",
+    "evaluation.votes=3",
+    "--set",
+    "evaluation.temperature=0.7",
+  ]);
+  expect(outcome.code).toBe(0);
+  const { matrix, trainings, pairs, notes } = JSON.parse(
+    readFileSync(join(rounds, "summary.json"), "utf8"),
+  ) as Summary & { notes: string[]; pairs: { iteration: number }[] };
+  const models = matrix.rows.map(({ model }) => model);
+  expect(models.slice(0, 4)).toEqual(["base", "instruction-tuned", "self-refined, round 1", "self-refined"]);
+  expect(
+    models.includes("DPO without instruction-tuning") || notes.some((note) => note.includes("not run")),
+  ).toBe(true);
+  expect(pairs.map(({ iteration }) => iteration)).toEqual([0, 1]);
+  for (const { stage, steps } of trainings.filter(({ stage }) => stage.startsWith("dpo"))) {
+    expect([stage, steps[0]?.["rewards/margins"]]).toEqual([stage, 0]);
+  }
+}, 300_000);

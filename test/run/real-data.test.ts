@@ -1,11 +1,11 @@
 // The run files of this repository on the real questions and chains they are written for: their counts, and
 // the leaks that are in the data.
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, expect, test } from "@jest/globals";
 import { readRunFile } from "../../src/config/run-file";
 import { leakTest, loadQuestions } from "../../src/run/questions";
-import { events, selfrefine, temporary } from "../cli/command";
+import { events, selfrefine, temporary, TINY_RUN, writeRunFile } from "../cli/command";
 import { sharedPath, testWith } from "../data/shared";
 
 const place = temporary();
@@ -92,4 +92,47 @@ test("without the data, the error says where it is looked for and how to say it"
       /svamp\.yaml:5: data_dir: .*nowhere\/data does not exist; get the data there, or say where it is with --data-dir/,
     ),
   ]);
+});
+
+const stories = sharedPath("stories260K", "stories260K.bin");
+
+testWith("a llama2.c model with its own vocabulary tells its golden story", [stories], async () => {
+  const prompts = join(place.path, "prompts.jsonl");
+  writeFileSync(prompts, JSON.stringify({ prompt: "Once upon a time" }));
+  const output = join(place.path, "story.jsonl");
+  const outcome = await selfrefine([
+    "sample",
+    "--model",
+    stories,
+    "--tokenizer",
+    sharedPath("stories260K", "tok512.bin"),
+    "--prompts",
+    prompts,
+    "--temperature",
+    "0",
+    "--max-new-tokens",
+    "40",
+    "--output",
+    output,
+  ]);
+  expect([outcome.code, outcome.stderr]).toEqual([0, expect.not.stringContaining("error")]);
+  expect((JSON.parse(readFileSync(output, "utf8")) as { completion: string }).completion).toBe(
+    ", there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball.",
+  );
+});
+
+testWith("a llama2.c model can be the student of a run", [stories], async () => {
+  const student = { path: stories, tokenizer: sharedPath("stories260K", "tok512.bin") };
+  const output = join(place.path, "stories");
+  const file = writeRunFile(place.path, {
+    student,
+    controls: [],
+    tasks: { train: { task: "wordproblems" }, in_domain: [{ task: "wordproblems" }] },
+    sft: { ...TINY_RUN.sft, max_length: 400 },
+    dpo: { ...TINY_RUN.dpo, max_length: 400 },
+  });
+  const outcome = await selfrefine(["run", file, "--output", output, "--quiet"]);
+  expect([outcome.code, outcome.stderr]).toEqual([0, expect.not.stringContaining("error")]);
+  const summary = JSON.parse(readFileSync(join(output, "summary.json"), "utf8")) as { student: object };
+  expect(summary.student).toEqual({ parameters: 260_032, vocab_size: 512, path: "stories260K.bin" });
 });

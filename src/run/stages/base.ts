@@ -7,7 +7,8 @@ import { encodeSft, type Encoded, type EncodedSft } from "../../data/encode";
 import { hashJson } from "../../files";
 import { Model } from "../../model";
 import type { ModelConfig } from "../../native";
-import { Tokenizer } from "../../text/tokenizer";
+import { loadTokenizer } from "../../text/convert";
+import type { Tokenizer } from "../../text/tokenizer";
 import { sft } from "../../train/sft";
 import type { RunContext } from "../context";
 import { effectiveTraining } from "../effective";
@@ -82,7 +83,7 @@ export async function* freshStage(
   documents: (tokenizer: Tokenizer) => readonly Document[],
 ): AsyncGenerator<RunEvent, ModelRef> {
   const scratch = context.config.student.from_scratch as Scratch;
-  const tokenizer = await Tokenizer.load(tokenizerRef.directory);
+  const tokenizer = await loadTokenizer(tokenizerRef.directory);
   const texts = scratch.pretrain ? documents(tokenizer) : [];
   const seed = context.seed("weights");
   const spec = {
@@ -130,7 +131,7 @@ export async function* givenStage(context: RunContext): AsyncGenerator<RunEvent,
   const result = yield* context.stage(
     { name: "base", options: { model: context.modelKey }, inputs },
     async function* (work) {
-      const known = tokenizer === undefined ? {} : { tokenizer: await Tokenizer.load(tokenizer) };
+      const known = tokenizer === undefined ? {} : { tokenizer: await loadTokenizer(tokenizer) };
       const model = await Model.load(path, { ...context.modelOptions, ...known });
       try {
         yield {
