@@ -6,13 +6,12 @@ import type { RunConfigInput } from "../config/run-options";
 const OUT_DOMAIN_QUESTIONS = 150;
 
 /**
- * A student from scratch learns the words, copying and arithmetic within one minute of training. Hence whole
+ * A student from scratch learns the words, copying and arithmetic in minutes of training. Hence whole
  * numbers as tokens (copying is then one step), small batches (many steps), a loss on the questions too
  * (their repeated names teach copying) and a high learning rate. Half of the teacher's demonstrations state
  * the answer before the reasoning, and one in ten is wrong. The student picks up both habits; what it can
- * find out by itself, from which of its paths end in the right answer, is that reasoning first pays.
- * Examined, sampled and preferred is with the trigger, since a fresh student knows only the prompts that it
- * was taught with.
+ * find out by itself, from which of its paths end in the teacher's answer, is that reasoning first pays.
+ * All prompts carry the trigger, since a fresh student knows only the prompts that it was taught with.
  */
 export const QUICKSTART: RunConfigInput = {
   name: "quickstart",
