@@ -65,13 +65,15 @@ template <> struct DTypeOf<bf16> { static constexpr DType value = DType::bf16; }
 template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::i32; };
 template <> struct DTypeOf<double> { static constexpr DType value = DType::f64; };
 
-/// Calls f with a value of the storage type of a real-valued tensor: visit(dtype, [&](auto zero) {...decltype(zero)...}).
+/// Calls f with a value of the storage type of a real-valued tensor:
+/// visit_real(dtype, [&](auto zero) { using T = decltype(zero); ... }).
 template <typename F>
 decltype(auto) visit_real(DType dtype, F&& f) {
   switch (dtype) {
     case DType::f32: return f(float{});
     case DType::bf16: return f(bf16{});
-    default: fail(ErrorCode::unsupported, "dtype ", name_of(dtype), " is not computed in, expected float32 or bfloat16");
+    default:
+      fail(ErrorCode::unsupported, "dtype ", name_of(dtype), " is not computed in, expected float32 or bfloat16");
   }
 }
 

@@ -1,6 +1,7 @@
 // The loss head: hidden rows -> log-probability of each row's target, in chunks of rows so that logits never exist
 // whole. Every loss of the trainer is a choice of dlogps = d loss / d logp; the head knows nothing else of it.
-//   logits = x weight^T (f32)   logp[m] = logits[m, target] - lse[m]   dlogits[m, v] = dlogps[m] (1[v = target] - p[m, v])
+//   logits = x weight^T (f32)               logp[m] = logits[m, target] - lse[m]
+//   dlogits[m, v] = dlogps[m] (1[v = target] - p[m, v]), stored as T
 #pragma once
 
 #include <cstdint>

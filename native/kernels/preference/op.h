@@ -1,15 +1,4 @@
 // Preference losses over token log-probabilities, and their gradient.
-//
-// Sequence 2i is the chosen, 2i + 1 the rejected answer of pair i. With s = sum of its token logps (divided by its
-// number of tokens if length_normalize, or for ipo) and r the same of the frozen reference,
-//   d = (s_chosen - r_chosen) - (s_rejected - r_rejected),   eps = label_smoothing
-//   sigmoid  -(1 - eps) log sigmoid(beta d) - eps log sigmoid(-beta d)      Rafailov et al. 2023; cDPO: Mitchell 2023
-//   robust   (-(1 - eps) log sigmoid(beta d) + eps log sigmoid(-beta d)) / (1 - 2 eps)   Chowdhury et al. 2024
-//   hinge    max(0, 1 - beta d)                                             Zhao et al. 2023 (SLiC)
-//   ipo      (d - 1 / (2 beta))^2, with token means                         Azar et al. 2023
-// The step's loss is pair_weight * sum of these - nll_weight * sum of the chosen tokens' logps: pair_weight is
-// 1 / (pairs of the whole step) and nll_weight is alpha / (chosen tokens of the whole step), so that gradient
-// accumulation is exact (alpha: Pang et al. 2024, "Iterative Reasoning Preference Optimization").
 #pragma once
 
 #include "core/tensor.h"
@@ -18,6 +7,16 @@ namespace selfrefine {
 
 enum class PreferenceKind : int { sigmoid = 0, robust = 1, hinge = 2, ipo = 3 };
 
+/// Sequence 2i is the chosen, 2i + 1 the rejected answer of pair i. With s = sum of its token logps (divided by its
+/// number of tokens if length_normalize, or for ipo) and r the same of the frozen reference,
+///   d = (s_chosen - r_chosen) - (s_rejected - r_rejected),   eps = label_smoothing
+///   sigmoid  -(1 - eps) log sigmoid(beta d) - eps log sigmoid(-beta d)      Rafailov et al. 2023; cDPO: Mitchell 2023
+///   robust   (-(1 - eps) log sigmoid(beta d) + eps log sigmoid(-beta d)) / (1 - 2 eps)   Chowdhury et al. 2024
+///   hinge    max(0, 1 - beta d)                                             Zhao et al. 2023 (SLiC)
+///   ipo      (d - 1 / (2 beta))^2, with token means                         Azar et al. 2023
+/// The step's loss is pair_weight * sum of these - nll_weight * sum of the chosen tokens' logps: pair_weight is
+/// 1 / (pairs of the whole step) and nll_weight is alpha / (chosen tokens of the whole step), so that gradient
+/// accumulation is exact (alpha: Pang et al. 2024, "Iterative Reasoning Preference Optimization").
 struct PreferenceLoss {
   Tensor dlogps;           // (M) f32: d loss / d logp of each token of pairs [pair_begin, pair_end); others untouched
   Tensor losses;           // (P) f32: unweighted loss of each pair, without the NLL term
