@@ -132,18 +132,16 @@ export const OVERWRITE_FLAG: Readonly<Record<string, Options>> = {
   overwrite: { type: "boolean", group: FILES, describe: "replace the output if it exists" },
 };
 
-/**
- * The command line that goes on with unfinished work: as it was typed, but for what would throw the work
- * away.
- */
-export function resumeHint(): string {
-  const args = process.argv.slice(2).filter((arg) => arg !== "--fresh");
+/** The command line as it would be typed again. */
+export function commandLine(without: readonly string[] = []): string {
+  const args = process.argv.slice(2).filter((arg) => !without.includes(arg));
   const quoted = args.map((arg) =>
     /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`,
   );
-  return `what was finished is kept; go on with: selfrefine ${quoted.join(" ")}`;
+  return `selfrefine ${quoted.join(" ")}`;
 }
 
+/** Says, should the work be interrupted, how to go on; --fresh would throw away what is kept. */
 export function sayResumable(context: Context): void {
-  context.resumeHint = resumeHint();
+  context.resumeHint = `what was finished is kept; go on with: ${commandLine(["--fresh"])}`;
 }

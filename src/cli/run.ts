@@ -5,11 +5,13 @@ import { parse as parseYaml } from "yaml";
 import { readRunFile, type Overrides } from "../config/run-file";
 import type { RunConfig } from "../config/run-options";
 import { fail } from "../errors";
+import { stableJson, writeFileAtomic } from "../files";
 import { resultText } from "../report/results";
 import { seedsText } from "../report/seeds";
 import { runPipeline } from "../run/pipeline";
 import { runSeeds } from "../run/seeds";
-import { sayResumable } from "./common";
+import type { RunSummary } from "../run/summary";
+import { commandLine, sayResumable } from "./common";
 import type { Context } from "./context";
 import { followRun } from "./follow-run";
 import type { Flags, Verb } from "./verb";
@@ -34,6 +36,12 @@ export const RUN_FLAGS: Readonly<Record<string, Options>> = {
     requiresArg: true,
     group: GROUP,
     describe: "several seeds, e.g. 0,1,2,3,4: the run for each, and mean, interval and paired test over them",
+  },
+  result: {
+    type: "string",
+    requiresArg: true,
+    group: GROUP,
+    describe: "also write the numbers and the command to this JSON file",
   },
   "data-dir": {
     type: "string",
@@ -110,6 +118,22 @@ function seedsOf(flags: Flags): number[] | undefined {
   return seeds;
 }
 
+/** What a result file holds of a run: all numbers but the logs of single steps. */
+function withoutSteps({ trainings, ...summary }: RunSummary): unknown {
+  const shortened = trainings.map(({ steps, ...training }) => ({
+    ...training,
+    last_step: steps.at(-1) ?? null,
+  }));
+  return { ...summary, trainings: shortened };
+}
+
+/** The numbers with the command that makes them, where --result says. */
+async function keepResult(flags: Flags, result: unknown): Promise<void> {
+  if (flags["result"] === undefined) return;
+  const record = { command: commandLine(), ...(result as object) };
+  await writeFileAtomic(resolve(String(flags["result"])), `${stableJson(record, 2)}\n`);
+}
+
 /** Runs a configuration to the end and prints its result. */
 export async function runConfig(config: RunConfig, flags: Flags, context: Context): Promise<void> {
   const directory = resolve(String(flags["output"] ?? `runs/${config.name}`));
@@ -124,6 +148,7 @@ export async function runConfig(config: RunConfig, flags: Flags, context: Contex
   if (seeds === undefined) {
     const { summary, report } = await followRun(runPipeline(config, { directory }, control), context);
     context.terminal.finish();
+    await keepResult(flags, withoutSteps(summary));
     context.print(`\n${resultText(summary)}\n\n  report: ${report}`);
     return;
   }
@@ -131,8 +156,10 @@ export async function runConfig(config: RunConfig, flags: Flags, context: Contex
     context.terminal.note(`seed ${seed}`);
     return (await followRun(events, context)).summary;
   });
+  const { file, ...record } = summary;
+  await keepResult(flags, record);
   context.emit({ type: "seeds", ...summary });
-  context.print(`\n${seedsText(summary)}\n\n  report: ${summary.file}`);
+  context.print(`\n${seedsText(summary)}\n\n  report: ${file}`);
 }
 
 export const runVerb: Verb = {
