@@ -15,10 +15,11 @@ const char* isa_name(Isa isa);
 std::vector<Isa> supported_isas();
 
 /// The fastest supported instruction set, or the one the environment variable SELFREFINE_CPU_ISA names.
-/// Throws invalid_argument on an unknown name and unsupported on one that cannot run here. Reads the variable each time.
+/// Throws invalid_argument on an unknown name, unsupported on one that cannot run here. Reads the variable each time.
 Isa choose_isa();
 
-/// Processors this process may keep busy: the affinity mask and the cgroup CPU quota (v1 and v2, rounded up) both bound it.
+/// Processors this process may keep busy, at least 1: the affinity mask and the cgroup CPU quota (v1 and v2, rounded
+/// up) both bound it.
 int available_processors();
 
 }  // namespace selfrefine

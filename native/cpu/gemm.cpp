@@ -1,8 +1,8 @@
 // The driver of matrix products: cuts C, k and the work into pieces, packs operands, hands out tiles.
 //
-// C is cut into column blocks and k into ranges so that packed B stays in the last-level cache; it is packed once, by all
-// threads. Then tiles are handed out. A tile of many rows is packed by the thread that multiplies it, into its own L2
-// cache; a product with few rows, as in decoding, shares one packed A and cuts C by columns alone.
+// C is cut into parts and k into ranges so that packed B stays in the last-level cache; all threads pack it together.
+// Then tiles of C are handed out. A is multiplied where it lies, if its layout allows; else the thread that multiplies
+// a tile packs its rows into a work area of its own, or all share one packed A if it has few rows.
 // What an element of C becomes never depends on how the cutting went (see gemm_simd.h).
 #include "cpu/gemm.h"
 
@@ -17,19 +17,19 @@ using namespace gemm;
 
 namespace {
 
-constexpr int64_t kBlockSteps = 512;   // of one chain of fma: a tile of A and a panel of B fit the L2 cache
-constexpr int64_t kRangeSteps = 2048;  // of k that B is packed for at a time
+constexpr int64_t kBlockSteps = 512;                    // of one chain of fma: A of a tile, a panel of B fit the L2 cache
+constexpr int64_t kRangeSteps = 2048;                   // of k that B is packed for at a time
 constexpr int64_t kWorkBytes = int64_t{8} << 20;        // of packed B, and of sums kept between ranges
 constexpr int64_t kSerialPackUnits = int64_t{1} << 13;  // below this, waking other threads costs more than it saves
-constexpr int64_t kL1SetBytes = 4096;  // addresses this far apart share a set in common L1 caches
+constexpr int64_t kL1SetBytes = 4096;                   // addresses this far apart share a set in common L1 caches
 constexpr const char* kWorkArea = "work area of matrix products";
 
 const void* offset(const void* data, int64_t elements, DType dtype) {
   return static_cast<const char*>(data) + elements * size_of(dtype);
 }
 
-/// A distance of at least `units`, such that what lies that far apart and is used side by side does not meet in the same sets
-/// of the caches, as it would at a power of two.
+/// A distance of at least `units`, such that what lies that far apart and is used side by side does not meet in the
+/// same sets of the caches, as it would at a power of two.
 int64_t spread(int64_t units) { return round_up(units, 16) + 272; }
 
 /// Packing, by steps, of `count` rows of A or columns of B from number `line` on, for `steps` steps from k0 on.
@@ -51,7 +51,9 @@ PackJob describe(ConstMatrix x, bool k_contiguous, DType dtype, int64_t line, in
   return job;
 }
 
-PackJob describe_a(const GemmKernels& kernels, const GemmArgs& args, int64_t row, int64_t rows, int64_t k0, int64_t steps) {
+/// The same for rows of A, which lie by rows unless A is transposed.
+PackJob describe_a(const GemmKernels& kernels, const GemmArgs& args, int64_t row, int64_t rows, int64_t k0,
+                   int64_t steps) {
   PackJob job =
       describe(args.a, !args.trans_a, args.ab_dtype, row, rows, k0, args.k, steps, kernels.rows, kernels.vector);
   if (!args.trans_a) {
@@ -62,8 +64,9 @@ PackJob describe_a(const GemmKernels& kernels, const GemmArgs& args, int64_t row
   return job;
 }
 
-/// Units between rows of A, or between steps if it is transposed, where it can be multiplied as it lies, else 0. It must
-/// consist of whole units in that direction, and the lines of a panel must not all meet in one set of the L1 cache.
+/// Units between rows of A, or between steps if it is transposed, where it can be multiplied as it lies, else 0. It
+/// must consist of whole units in that direction, and the lines of a panel must not all meet in one set of the L1
+/// cache.
 int64_t in_place_stride(const GemmArgs& args, bool pairs) {
   const bool lone = args.m == 1 && !args.trans_a;
   if (!lone && args.a.ld * size_of(args.ab_dtype) % kL1SetBytes == 0) return 0;
@@ -81,8 +84,8 @@ void check_operand(const char* name, ConstMatrix matrix, int64_t rows, int64_t c
 }
 
 void check_types(DType ab, DType c) {
-  const bool known = (ab == DType::f32 && c == DType::f32) || (ab == DType::bf16 && (c == DType::bf16 || c == DType::f32));
-  if (known) return;
+  if (ab == DType::f32 && c == DType::f32) return;
+  if (ab == DType::bf16 && (c == DType::bf16 || c == DType::f32)) return;
   fail(ErrorCode::unsupported, "gemm: operands ", name_of(ab), " with result ", name_of(c),
        ", expected float32 throughout, or bfloat16 operands with a bfloat16 or float32 result");
 }
@@ -121,8 +124,8 @@ struct Gemm::Part {
   int64_t a_stride, a_panel_stride;
   const uint32_t* b;
   int64_t b_panel_stride;
-  int64_t own_a_stride;           // units of each thread's own packed A
-  int64_t sums_stride, sums_ld;   // floats of each thread's sums; stride 0 where all of C's are kept
+  int64_t own_a_stride;          // units of each thread's own packed A
+  int64_t sums_stride, sums_ld;  // floats of each thread's sums; stride 0 where all of C's are kept
 };
 
 Gemm::Plan Gemm::make_plan(const GemmArgs& args) const {
@@ -222,11 +225,13 @@ void Gemm::multiply_tiles(const GemmArgs& args, const Plan& plan, Part& part) {
     part.own_a_stride = spread(own.panel_end * own.panel_stride);
     a_.reserve(part.own_a_stride * pool_.threads() * 4, kWorkArea);
   }
-  pool_.parallel_for(cut.tiles(), [&](int64_t task, int thread) { multiply_tile(args, plan, part, cut.tile(task), thread); });
+  pool_.parallel_for(cut.tiles(), [&](int64_t task, int thread) {
+    const Tile tile = cut.tile(task);
+    if (tile.rows > 0) multiply_tile(args, plan, part, tile, thread);
+  });
 }
 
 void Gemm::multiply_tile(const GemmArgs& args, const Plan& plan, const Part& part, Tile tile, int thread) {
-  if (tile.rows == 0) return;
   const int64_t row = part.c.row + tile.row;
   const int64_t column = part.c.column + tile.column;
   TileJob job{};
@@ -238,7 +243,8 @@ void Gemm::multiply_tile(const GemmArgs& args, const Plan& plan, const Part& par
   job.a_panel_stride = part.a_panel_stride;
   job.b_panel_stride = part.b_panel_stride;
   if (plan.steps > plan.block) {
-    job.partial = sums_.as<float>() + (part.sums_stride > 0 ? thread * part.sums_stride : tile.row * part.sums_ld + tile.column);
+    const bool own = part.sums_stride > 0;
+    job.partial = sums_.as<float>() + (own ? thread * part.sums_stride : tile.row * part.sums_ld + tile.column);
   }
   job.partial_ld = part.sums_ld;
   job.c = const_cast<void*>(offset(args.c, row * args.ldc + column, args.c_dtype));

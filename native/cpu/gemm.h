@@ -1,6 +1,6 @@
 // Matrix products of the CPU backend: c = a b (+ bias) (+ add), row-major, summed in fp32, on all threads of a pool.
-// An element of c depends on its row of a, its column of b and k alone: not on m, n, its position, the number of threads or
-// whether b was packed before, bit for bit. It knows nothing of layers or ops.
+// An element of c depends on its row of a, its column of b and k alone, bit for bit: not on m, n, its position, the
+// number of threads or whether b was packed before. It knows nothing of layers or ops.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +56,8 @@ struct GemmArgs {
 ///   dx = dy W     {m = N,   n = in,  k = out, a = dy, b = W}
 ///   dW += dy^T x  {m = out, n = in,  k = N,   a = dy, b = x, trans_a, add = dW}
 ///
-/// One object serves one caller at a time: it owns the work area, which grows to at most about 24 MiB in the first calls.
+/// One object serves one caller at a time: it owns the work area, which grows in the first calls, to about 20 MiB at
+/// most.
 class Gemm {
  public:
   Gemm(const GemmKernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}

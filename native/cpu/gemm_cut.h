@@ -50,9 +50,9 @@ struct Tile {
   int64_t row, column, rows, columns;
 };
 
-/// How a block of C is cut into tiles. Many rows: each thread begins with an equal share of the rows, in tiles that take all
-/// columns, so that A is read by one thread alone; the last tile rows of a share are cut by columns as well, so that the
-/// threads can finish together. Few rows, as in decoding: A is shared and columns alone are cut.
+/// How a block of C is cut into tiles. Many rows: each thread begins with an equal share of the rows, in tiles that
+/// take all columns, so that A is read by one thread alone; the last tile rows of a share are cut by columns as well,
+/// so that the threads can finish together. Few rows, as in decoding: A is shared and columns alone are cut.
 class TileCut {
  public:
   static bool few(int64_t rows) { return rows <= kFewRows; }
@@ -86,7 +86,8 @@ class TileCut {
     const int64_t row = panel_at(share * tall_ + up) * panel_rows_;
     const int64_t end = std::min(rows_, panel_at(share * tall_ + up + 1) * panel_rows_);
     const int64_t column = is_whole ? 0 : (place - whole_) % across_ * tile_columns_;
-    return {row, column, end - row, is_whole ? columns_ : std::min(tile_columns_, columns_ - column)};
+    const int64_t columns = is_whole ? columns_ : std::min(tile_columns_, columns_ - column);
+    return {row, column, end - row, columns};
   }
 
   int64_t most_rows() const { return divide_up(panels_, shares_ * tall_) * panel_rows_; }

@@ -1,6 +1,6 @@
 // Matrix multiplication inside one tile of C, for one instruction set. The register tile is kTileRows x kTileVectors
 // vectors: accumulators, one row of B and one broadcast of A fill the register file.
-// RULE: an element of C is a chain of fma over k, from 0, within each block, and then a chain of additions of blocks. All
+// RULE: an element of C is a chain of fma over k, from 0, within each block, then a chain of additions of blocks. All
 // register tiles, however few rows they have, follow it, so that a result does not depend on its neighbours.
 #pragma once
 
@@ -42,8 +42,8 @@ struct Output {
 // How many steps ahead a panel of A is asked for that may lie in the matrix itself, a line of it far from the next.
 constexpr int kPrefetchSteps = 8;
 
-/// The product of `steps` steps of Rows rows of A and one panel of B. Where A lies by rows, every third has a pointer of its
-/// own, since an address can hold a base and once or twice a stride.
+/// The product of `steps` steps of Rows rows of A and one panel of B. Where A lies by rows, every third of them has a
+/// pointer of its own, since an address can hold a base and once or twice a stride.
 template <typename Unit, int Rows, PackLayout Layout>
 void register_tile(int64_t steps, const uint32_t* __restrict a, int64_t stride, const uint32_t* __restrict b,
                    const Output& output) {
@@ -62,7 +62,7 @@ void register_tile(int64_t steps, const uint32_t* __restrict a, int64_t stride, 
   }
   for (int64_t step = 0; step < steps; ++step, a += stride, b += kColumns, ahead += ahead_units) {
     __builtin_prefetch(ahead, 0, 2);
-    __builtin_prefetch(ahead + ahead_units / 2, 0, 2);
+    if constexpr (kColumns * 4 > 64) __builtin_prefetch(ahead + ahead_units / 2, 0, 2);  // two cache lines a step
     if constexpr (!kByRows) __builtin_prefetch(a + kPrefetchSteps * stride);
     Vec line[kTileVectors];
     SELFREFINE_UNROLL
@@ -157,8 +157,8 @@ SELFREFINE_INLINE void prefetch_c(const TileJob& job, int64_t i0, int64_t rows, 
   }
 }
 
-/// Where the sums of the register tile at (i, j) go: to the sums of the blocks so far, or straight to C if that is all there
-/// is to do, or else to `sums`, for finish().
+/// Where the sums of the register tile at (i, j) go: to the sums of the blocks so far, or straight to C if that is all
+/// there is to do, or else to `sums`, for finish().
 SELFREFINE_INLINE Output output_of(const TileJob& job, int64_t i, int64_t j, float* sums) {
   Output output{sums, kColumns, nullptr, 0, nullptr, 0};
   if (!job.first) {
@@ -182,8 +182,8 @@ SELFREFINE_INLINE Output output_of(const TileJob& job, int64_t i, int64_t j, flo
   return output;
 }
 
-/// While several panels of A are multiplied by one of B, they share the work of fetching the next of B. With one alone, B
-/// streams from main memory, and is asked for early enough for that.
+/// While several panels of A are multiplied by one of B, they share the work of fetching the next of B. With one alone,
+/// as in decoding, B streams from main memory and is asked for early enough for that.
 SELFREFINE_INLINE void look_ahead(Output& output, const TileJob& job, int64_t i, const uint32_t* b) {
   constexpr int64_t kStreamSteps = 128;
   output.ahead_units = kColumns * kTileRows / max_of<int64_t>(job.rows, kTileRows);

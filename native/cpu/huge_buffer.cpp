@@ -12,8 +12,9 @@ namespace selfrefine {
 namespace {
 
 constexpr int64_t kHugePage = int64_t{1} << 21;
+constexpr int64_t kSmallPage = int64_t{1} << 16;  // a multiple of every system's page size
 
-/// Maps `bytes`, a multiple of kHugePage, at a multiple of it; null when the system has no more.
+/// Maps `bytes`, a multiple of kSmallPage, at a multiple of kHugePage; null when the system has no more.
 void* map_aligned(int64_t bytes) {
   const size_t padded = static_cast<size_t>(bytes + kHugePage);
   void* raw = mmap(nullptr, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -30,8 +31,12 @@ void* map_aligned(int64_t bytes) {
 
 HugeBuffer::HugeBuffer(int64_t bytes, const char* what) { reserve(bytes, what); }
 
-HugeBuffer::~HugeBuffer() {
+HugeBuffer::~HugeBuffer() { release(); }
+
+void HugeBuffer::release() {
   if (memory_ != nullptr) munmap(memory_, static_cast<size_t>(bytes_));
+  memory_ = nullptr;
+  bytes_ = 0;
 }
 
 HugeBuffer::HugeBuffer(HugeBuffer&& other) noexcept
@@ -45,14 +50,15 @@ HugeBuffer& HugeBuffer::operator=(HugeBuffer&& other) noexcept {
 
 void HugeBuffer::reserve(int64_t bytes, const char* what) {
   if (bytes <= bytes_) return;
-  const int64_t wanted = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  const int64_t page = bytes < kHugePage ? kSmallPage : kHugePage;
+  const int64_t wanted = (bytes + page - 1) / page * page;
+  release();
   void* memory = map_aligned(wanted);
   if (memory == nullptr) fail(ErrorCode::out_of_memory, what, ": the system gave no ", wanted, " bytes");
 #if defined(MADV_HUGEPAGE)
   madvise(memory, static_cast<size_t>(wanted), MADV_HUGEPAGE);
 #endif
   std::memset(memory, 0, static_cast<size_t>(wanted));
-  if (memory_ != nullptr) munmap(memory_, static_cast<size_t>(bytes_));
   memory_ = memory;
   bytes_ = wanted;
 }

@@ -16,7 +16,7 @@ class HugeBuffer {
   HugeBuffer(HugeBuffer&& other) noexcept;
   HugeBuffer& operator=(HugeBuffer&& other) noexcept;
 
-  /// Replaces the memory by more if there are fewer bytes; the contents are lost then.
+  /// Replaces the memory by more if there are fewer bytes; the contents are lost then, also if it throws.
   void reserve(int64_t bytes, const char* what);
 
   int64_t bytes() const { return bytes_; }
@@ -24,6 +24,8 @@ class HugeBuffer {
   T* as() const { return static_cast<T*>(memory_); }
 
  private:
+  void release();
+
   void* memory_ = nullptr;
   int64_t bytes_ = 0;
 };

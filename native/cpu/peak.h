@@ -1,5 +1,5 @@
-// The machine's own limits, measured: what benches divide by. Machines are shared and change speed from second to second,
-// so measure them interleaved with the work they are compared with, and compare ratios.
+// The machine's own limits, measured: what benches divide by. A shared machine changes speed from second to second, so
+// measure them interleaved with the work they are compared with, and compare ratios.
 #pragma once
 
 #include "cpu/huge_buffer.h"

@@ -1,5 +1,4 @@
-// The machine's limits for one instruction set, see peak_kernels.h. The accumulators are as many as matrix products use:
-// enough to hide the latency of the instruction, few enough to stay in registers.
+// The machine's limits for one instruction set, see peak_kernels.h.
 #pragma once
 
 #include "cpu/peak_kernels.h"
@@ -8,7 +7,7 @@
 SELFREFINE_ISA_BEGIN
 namespace peak {
 
-constexpr int kChains = 12;  // a power of ten cycles of latency times throughput on any machine, and fits 16 registers
+constexpr int kChains = 12;  // hides the latency of two instructions a cycle, 4 to 6 cycles each; fits 16 registers
 
 // Neither operand may be known to the compiler, or it would compute the loop away; the sums stay in registers.
 template <typename Step>

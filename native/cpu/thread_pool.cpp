@@ -1,5 +1,5 @@
-// Hand-out by one atomic counter for each thread's share; threads spin briefly between regions, which follow each other within microseconds
-// in a training step, and then sleep on a futex (std::atomic::wait).
+// One atomic counter hands out each thread's share. Threads spin briefly between regions, which follow each other
+// within microseconds in a training step, and then sleep on a futex (std::atomic::wait).
 #include "cpu/thread_pool.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-// A pool of threads that share out numbered tasks. Each thread begins with a range of its own, always the same share, so that
-// what it touched in one region is in its caches for the next; who is done takes over tasks of the others, so that a core
-// which another process slows down does not hold everybody up. Knows nothing of what the tasks do.
+// A pool of threads that share out numbered tasks. Each thread begins with a range of its own, always the same share,
+// so that what it touched in one region is in its caches for the next; who is done takes over tasks of the others, so
+// that a core which another process slows down does not hold everybody up. Knows nothing of what the tasks do.
 #pragma once
 
 #include <atomic>
@@ -41,8 +41,10 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
-  /// Calls body(task, thread) once for each task in [0, tasks), thread in [0, threads()), and returns when all are done.
-  /// Thread t begins with tasks [t, t + 1) * tasks / threads(), in ascending order, then helps the next threads. If a body throws, tasks not yet begun are dropped and the first exception is rethrown here.
+  /// Calls body(task, thread) once for each task in [0, tasks), thread in [0, threads()), and returns when all are
+  /// done.
+  /// Thread t begins with tasks [t, t + 1) * tasks / threads(), in ascending order, then helps the next threads.
+  /// If a body throws, tasks not yet begun are dropped and the first exception is rethrown here.
   /// Called from inside a body, it runs all tasks there and then on the same thread. Calls from several outside
   /// threads take turns.
   void parallel_for(int64_t tasks, TaskRef body);
@@ -61,7 +63,8 @@ class ThreadPool {
   std::mutex callers_;  // held for a whole region: one at a time
 
   // Of the region that runs now. Read only by a thread that holds a claimed task, so never while they change: the
-  // region cannot end before that task does. A worker that wakes too late finds nothing to claim, and nobody waits for it.
+  // region cannot end before that task does. A worker that wakes too late finds nothing to claim, and nobody waits for
+  // it.
   const TaskRef* body_ = nullptr;
   int64_t tasks_ = 0;
   std::mutex failure_lock_;

@@ -25,7 +25,7 @@
 #define SELFREFINE_INLINE inline __attribute__((always_inline, unused))
 
 // Gives `Vec` (struct with the native register `v`), `Mask`, `kWidth` and the primitives:
-//   load(float*|bf16*), load_n, store, store_n   n lanes, 0 <= n <= kWidth; the lanes above read as 0 and are not written
+//   load(float*|bf16*), load_n, store, store_n   n lanes, 0 <= n <= kWidth; lanes above read as 0 and are not written
 //   broadcast, fma(a, b, c) = a * b + c          one rounding wherever the machine has the instruction
 //   max(a, b) = a > b ? a : b, min(a, b)         a NaN in b is kept; one in a is kept on NEON only
 //   sqrt, abs, round (to nearest even), scale(x, n) = x * 2^n for an integral n in [-252, 254]

@@ -56,7 +56,9 @@ SELFREFINE_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 SELFREFINE_INLINE Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
 SELFREFINE_INLINE Vec sqrt(Vec x) { return {_mm512_sqrt_ps(x.v)}; }
 SELFREFINE_INLINE Vec abs(Vec x) { return {_mm512_abs_ps(x.v)}; }
-SELFREFINE_INLINE Vec round(Vec x) { return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+SELFREFINE_INLINE Vec round(Vec x) {
+  return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
 SELFREFINE_INLINE Vec scale(Vec x, Vec n) { return {_mm512_scalef_ps(x.v, n.v)}; }
 
 SELFREFINE_INLINE Mask operator<(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }

@@ -81,7 +81,8 @@ SELFREFINE_INLINE Vec sqrt(Vec x) {
   return x;
 }
 
-// Adding 1.5 * 2^23 leaves no bits for a fraction; beyond 2^22 the trick fails, and there is none to round but in odd cases.
+// Adding 1.5 * 2^23 leaves no bits for a fraction. From 2^22 on that fails; such values are given back as they are,
+// halves included.
 SELFREFINE_INLINE Vec round(Vec x) {
   const Vec magic = broadcast(12582912.0f);
   const Vec near = {(x.v + magic.v) - magic.v};
