@@ -30,6 +30,10 @@ class Backend {
   /// still holds must not keep threads and packing buffers.
   virtual std::shared_ptr<void> allocate(const char* arena, size_t bytes) = 0;
 
+  /// Bytes of the work areas and packed weights that the backend keeps for itself, as they have grown so far. May be
+  /// asked from any thread, at any time.
+  virtual int64_t scratch_bytes() const { return 0; }
+
   /// Weights that do not change until thaw(): a backend may keep its own packed form of them for MatmulForward.
   /// freeze() replaces what was frozen before.
   virtual void freeze(std::span<const Tensor> weights) = 0;

@@ -17,27 +17,44 @@ std::string CpuBackend::description() const {
 std::shared_ptr<void> CpuBackend::allocate(const char* arena, size_t bytes) { return share_host(arena, bytes); }
 
 void CpuBackend::freeze(std::span<const Tensor> weights) {
-  frozen_.clear();
+  thaw();
   for (const Tensor& weight : weights) {
     if (weight.rank != 2 || weight.elements() == 0) continue;  // only MatmulForward has a packed form
-    gemm_.pack_b(frozen_[weight.data], {weight.data, weight.dim(1)}, true, weight.dim(0), weight.dim(1), weight.dtype);
+    PackedMatrix& packed = frozen_[weight.data];
+    gemm_.pack_b(packed, {weight.data, weight.dim(1)}, true, weight.dim(0), weight.dim(1), weight.dtype);
+    frozen_bytes_ += packed.bytes();
   }
+  count_scratch();
 }
 
-int64_t CpuBackend::scratch_bytes() const {
-  int64_t bytes = gemm_.workspace_bytes() + angles_.bytes();
-  for (const auto& [data, packed] : frozen_) bytes += packed.bytes();
+void CpuBackend::thaw() {
+  frozen_.clear();
+  frozen_bytes_ = 0;
+  count_scratch();
+}
+
+float* CpuBackend::work_area(HugeBuffer& buffer, int64_t floats, const char* what) {
+  buffer.reserve(floats * static_cast<int64_t>(sizeof(float)), what);
+  count_scratch();
+  return buffer.as<float>();
+}
+
+void CpuBackend::count_scratch() {
+  int64_t bytes = gemm_.workspace_bytes() + angles_.bytes() + frozen_bytes_;
   for (const HugeBuffer* buffer : {&threads_, &partials_, &logits_, &panels_}) bytes += buffer->bytes();
-  return bytes;
+  scratch_bytes_.store(bytes, std::memory_order_relaxed);
+}
+
+void CpuBackend::multiply(const GemmArgs& args) {
+  gemm_(args);
+  count_scratch();
 }
 
 CpuBackend::ThreadScratch CpuBackend::thread_scratch(int64_t floats) {
   constexpr int64_t kLine = 16;  // floats of a cache line: no two threads write the same one
   ThreadScratch scratch;
   scratch.stride_ = (floats + kLine - 1) / kLine * kLine;
-  threads_.reserve(scratch.stride_ * pool_.threads() * static_cast<int64_t>(sizeof(float)),
-                   "work areas of the threads");
-  scratch.base_ = threads_.as<float>();
+  scratch.base_ = work_area(threads_, scratch.stride_ * pool_.threads(), "work areas of the threads");
   return scratch;
 }
 

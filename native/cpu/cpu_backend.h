@@ -3,6 +3,7 @@
 // blocks have sizes that do not depend on the number of threads, and neither do the results.
 #pragma once
 
+#include <atomic>
 #include <unordered_map>
 #include <vector>
 
@@ -25,10 +26,8 @@ class CpuBackend final : public Backend {
   std::string description() const override;
   std::shared_ptr<void> allocate(const char* arena, size_t bytes) override;
   void freeze(std::span<const Tensor> weights) override;
-  void thaw() override { frozen_.clear(); }
-
-  /// Bytes of the work areas, packed weights included, as they have grown so far.
-  int64_t scratch_bytes() const;
+  void thaw() override;
+  int64_t scratch_bytes() const override { return scratch_bytes_.load(std::memory_order_relaxed); }
 
  protected:
 #define SELFREFINE_DECLARE(Op) void compute(const Op& op) override;
@@ -50,6 +49,12 @@ class CpuBackend final : public Backend {
     const int64_t fitting = columns > 0 ? 8192 / columns : 1;
     parallel_blocks(rows, fitting > 1 ? fitting : 1, body);
   }
+
+  /// At least `floats` floats in a buffer whose contents may be lost.
+  float* work_area(HugeBuffer& buffer, int64_t floats, const char* what);
+  void count_scratch();
+
+  void multiply(const GemmArgs& args);
 
   /// `floats` floats for each thread, valid until the next call.
   class ThreadScratch {
@@ -82,17 +87,18 @@ class CpuBackend final : public Backend {
   const IsaKernels& isa_;
   Gemm gemm_;
   std::unordered_map<const void*, PackedMatrix> frozen_;
+  int64_t frozen_bytes_ = 0;
   RopeAngleTable angles_;
   AttentionPlan plan_;
   HugeBuffer threads_, partials_, logits_, panels_;
+  std::atomic<int64_t> scratch_bytes_{0};
 };
 
 template <typename Fill>
 void CpuBackend::add_row_blocks(float* to, int64_t rows, int64_t size, const Fill& fill) {
   constexpr int64_t kRows = 64;
   const int64_t blocks = (rows + kRows - 1) / kRows;
-  partials_.reserve(blocks * size * static_cast<int64_t>(sizeof(float)), "sums over blocks of rows");
-  float* partials = partials_.as<float>();
+  float* partials = work_area(partials_, blocks * size, "sums over blocks of rows");
   parallel_blocks(rows, kRows, [&](int64_t begin, int64_t end, int) {
     fill(begin, end, partials + begin / kRows * size);
   });

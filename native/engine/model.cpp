@@ -122,6 +122,7 @@ std::vector<MemoryRow> Model::memory() const {
   std::vector<MemoryRow> rows = {parameters_.row()};
   if (dtype_ != DType::f32) rows.push_back(masters_.row());
   rows.push_back(constants_.row());
+  rows.push_back({"work areas", backend_->scratch_bytes()});
   return rows;
 }
 

@@ -11,8 +11,7 @@ AttentionView CpuBackend::pack_attention(const Op& op, bool backward) {
   plan_.build(op.segments, isa_.attention.query_tile);
   const int64_t tiles = static_cast<int64_t>(plan_.key_tiles.size()), size = isa_.attention.panel_floats(op.qkv.dim(2));
   const int64_t set = tiles * size * op.num_kv_heads, sets = backward ? 3 : 2;
-  panels_.reserve(sets * set * static_cast<int64_t>(sizeof(float)), "packed keys and values of attention");
-  float* memory = panels_.as<float>();
+  float* memory = work_area(panels_, sets * set, "packed keys and values of attention");
   AttentionPanels panels;
   panels.tiles = tiles;
   panels.size = size;

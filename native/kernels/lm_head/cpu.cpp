@@ -18,8 +18,7 @@ constexpr int64_t kForwardRows = 256;  // rows of a chunk where the caller has n
 void CpuBackend::head_logps(const Tensor& x, const Tensor& weight, const Tensor& targets, const Tensor& logps,
                             int64_t begin, int64_t end, float* sums) {
   const int64_t v = weight.dim(0);
-  logits_.reserve((end - begin) * v * static_cast<int64_t>(sizeof(float)), "logits of a chunk of the loss head");
-  float* logits = logits_.as<float>();
+  float* logits = work_area(logits_, (end - begin) * v, "logits of a chunk of the loss head");
   matmul(Tensor(logits, DType::f32, {end - begin, v}), x.rows(begin, end), weight, {}, {});
   pool_.parallel_for(end - begin, [&](int64_t i, int) {
     float* row = logits + i * v;
@@ -61,7 +60,7 @@ void CpuBackend::head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end,
   dx.c = op.dx.rows(begin, end).data;
   dx.ldc = c;
   dx.ab_dtype = dx.c_dtype = type;
-  gemm_(dx);
+  multiply(dx);
   GemmArgs dweight;
   dweight.m = v;
   dweight.n = c;
@@ -73,7 +72,7 @@ void CpuBackend::head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end,
   dweight.ldc = c;
   dweight.ab_dtype = type;
   dweight.add = {op.dweight.data, c};
-  gemm_(dweight);
+  multiply(dweight);
 }
 
 void CpuBackend::compute(const LmHeadLoss& op) {

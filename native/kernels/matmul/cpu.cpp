@@ -27,7 +27,7 @@ void CpuBackend::matmul(const Tensor& out, const Tensor& x, const Tensor& weight
   args.add = {data_or_null(residual), args.n};
   const auto frozen = frozen_.find(weight.data);
   if (frozen != frozen_.end()) args.packed_b = &frozen->second;
-  gemm_(args);
+  multiply(args);
 }
 
 void CpuBackend::compute(const MatmulForward& op) {
@@ -50,7 +50,7 @@ void CpuBackend::compute(const MatmulBackwardInput& op) {
   args.ldc = args.n;
   args.ab_dtype = args.c_dtype = op.dout.dtype;
   if (op.accumulate) args.add = {op.dx.data, args.n};
-  gemm_(args);
+  multiply(args);
 }
 
 void CpuBackend::compute(const MatmulBackwardWeight& op) {
@@ -66,7 +66,7 @@ void CpuBackend::compute(const MatmulBackwardWeight& op) {
   args.ldc = i;
   args.ab_dtype = op.dout.dtype;
   args.add = {op.dweight.data, i};
-  gemm_(args);
+  multiply(args);
   if (!op.dbias) return;
   add_row_blocks(op.dbias.as<float>(), rows, o, [&](int64_t begin, int64_t end, float* sums) {
     const char* block = op.dout.as<char>() + begin * o * size_of(op.dout.dtype);
