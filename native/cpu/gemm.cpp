@@ -17,7 +17,7 @@ using namespace gemm;
 
 namespace {
 
-constexpr int64_t kBlockSteps = 512;                    // of one chain of fma: A of a tile, a panel of B fit the L2 cache
+constexpr int64_t kBlockSteps = 512;                    // of one chain of fma: so much of a tile of A fits the L2 cache
 constexpr int64_t kRangeSteps = 2048;                   // of k that B is packed for at a time
 constexpr int64_t kWorkBytes = int64_t{8} << 20;        // of packed B, and of sums kept between ranges
 constexpr int64_t kSerialPackUnits = int64_t{1} << 13;  // below this, waking other threads costs more than it saves
