@@ -1,0 +1,42 @@
+// The README's program, run as it stands: what a reader copies must work.
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, expect, test } from "@jest/globals";
+import { Model } from "../../src/model";
+import { trainBpe } from "../../src/text/bpe-trainer";
+import { Tokenizer } from "../../src/text/tokenizer";
+
+const root = resolve(__dirname, "../..");
+const home = mkdtempSync(join(tmpdir(), "selfrefine-readme-"));
+
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+async function writeStudent(directory: string): Promise<void> {
+  const { tokenizer, tokenizerConfig } = trainBpe(["Tom has 3 pens. The answer is 3."], { vocabSize: 270 });
+  const text = Tokenizer.fromJson(tokenizer, tokenizerConfig);
+  const model = await Model.create({
+    vocabSize: text.vocabSize, hiddenSize: 16, intermediateSize: 32, numHiddenLayers: 1, numAttentionHeads: 2,
+    numKeyValueHeads: 1, headDim: 8, rmsNormEps: 1e-5, ropeTheta: 1e4, ropeScaling: null, ropeInterleaved: false,
+    tieWordEmbeddings: true, attentionBias: false, qkNorm: false, slidingWindow: null, maxPositionEmbeddings: 1024,
+    bosTokenId: text.bosId, eosTokenIds: [...text.eosIds],
+  }, text);
+  await model.save(directory);
+  model.dispose();
+}
+
+test("the README's program trains a model and saves it", async () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const program = /```js\n([\s\S]*?)```/.exec(readme)?.[1];
+  expect(program).toContain("selfRefine");
+  mkdirSync(join(home, "node_modules"));
+  symlinkSync(root, join(home, "node_modules", "selfrefine"));
+  await writeStudent(join(home, "student"));
+  writeFileSync(join(home, "program.mjs"), program as string);
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["program.mjs", "student"], { cwd: home, encoding: "utf8" });
+  expect(stderr).toBe("");
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/^sft 1 \d/);
+  expect(readdirSync(join(home, "refined"))).toEqual(expect.arrayContaining(["config.json", "model.safetensors"]));
+}, 120_000);
