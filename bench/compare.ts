@@ -1,5 +1,5 @@
-// Our rounds and a peer's in turn, A B A B, on the same model, shapes and tokens: the ratio pair by pair is what is quoted,
-// for it holds while the machine's speed drifts. The list of comparisons is the table of targets.
+// Our rounds and a peer's in turn, A B A B, on the same model, shapes and tokens: the ratio pair by pair is what is
+// quoted, for it holds while the machine's speed drifts. The list of comparisons is the table of targets.
 import { join } from "node:path";
 import type { DType } from "../src/native";
 import { Machine } from "./machine";
@@ -56,8 +56,9 @@ function trainComparison(
     name: `${mode} ${size} ${dtype}`,
     figure: dpo ? "pairs_per_second" : "tokens_per_second",
     target,
-    open: (machine) => TrainBench.open(
-      { config, mode, batch, length, prompt, dtype, threads, microBatchTokens: batch * (dpo ? 2 : 1) * length }, machine),
+    open: (machine) => TrainBench.open({
+      config, mode, batch, length, prompt, dtype, threads, microBatchTokens: batch * (dpo ? 2 : 1) * length,
+    }, machine),
     peer: {
       name: "pytorch",
       command: "/usr/bin/python3",
@@ -68,13 +69,15 @@ function trainComparison(
 }
 
 function decodeComparison(
-  root: string, threads: number, size: Size, batch: number, dtype: DType, target: number, peer: "pytorch" | "node-llama-cpp",
+  root: string, threads: number, size: Size, batch: number, dtype: DType, target: number,
+  peer: "pytorch" | "node-llama-cpp",
 ): Comparison {
   const config = join(root, "bench", "configs", `${size}.json`);
   const shape = ["--config", config, "--batch", String(batch), "--prompt-length", "16", "--new-tokens", "64",
     "--dtype", dtype, "--threads", String(threads)];
-  const python = { name: peer, command: "/usr/bin/python3", args: [join(root, "bench", "peers", "pytorch", "sample.py"), ...shape] };
-  const llama = { name: peer, command: process.execPath, args: [join(root, "bench", "peers", "node-llama-cpp", "sample.mjs"), ...shape] };
+  const script = (...path: string[]) => [join(root, "bench", "peers", ...path), ...shape];
+  const python = { name: peer, command: "/usr/bin/python3", args: script("pytorch", "sample.py") };
+  const llama = { name: peer, command: process.execPath, args: script("node-llama-cpp", "sample.mjs") };
   return {
     name: `decode ${size} ${dtype} batch ${batch}`,
     figure: "tokens_per_second",
@@ -102,7 +105,9 @@ function comparisons(root: string, threads: number): Comparison[] {
   ];
 }
 
-async function compare(one: Comparison, options: CompareOptions, say: (line: string) => void): Promise<ComparisonResult> {
+async function compare(
+  one: Comparison, options: CompareOptions, say: (line: string) => void,
+): Promise<ComparisonResult> {
   const machine = new Machine(options.threads);
   const bench = await one.open(machine);
   const peer = await Peer.start(one.peer.name, one.peer.command, one.peer.args, say);

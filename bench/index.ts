@@ -1,5 +1,5 @@
-// `npm run bench -- train|sample|kernels|compare`: the measured speed of the engine, as ratios to the machine's own limits
-// and to peers in the same run. Nothing here is a test: a slow machine fails nothing.
+// `npm run bench -- train|sample|kernels|compare`: the measured speed of the engine, as ratios to the machine's own
+// limits and to peers in the same run. Nothing here is a test: a slow machine fails nothing.
 import { resolve } from "node:path";
 import yargs from "yargs";
 import { compareAll } from "./compare";
@@ -82,7 +82,8 @@ async function main(): Promise<void> {
       const bench = await SampleBench.open(argv, new Machine(argv.threads));
       const { batch, samples, promptLength, newTokens, dtype, threads } = argv;
       await report({
-        bench: "sample", config: argv.config, batch, samples, prompt_length: promptLength, new_tokens: newTokens, dtype, threads,
+        bench: "sample", config: argv.config, batch, samples, prompt_length: promptLength, new_tokens: newTokens, dtype,
+        threads,
       }, bench, argv);
     })
     .command("kernels", "time each op family against its limit", (y) => y.options({

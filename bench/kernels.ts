@@ -53,7 +53,8 @@ class Tensors {
     const n = shape.reduce((a, b) => a * b, 1);
     if (this.dtype === "bfloat16") {
       // Upper halves of floats around 1/2 of both signs: values do not matter, infinities and denormals would.
-      return { data: Uint16Array.from({ length: n }, (_, i) => 0x3f00 | (i * 37 & 0x7f) | (i & 1) << 15), dtype: "bfloat16", shape };
+      const bits = (i: number) => 0x3f00 | (i * 37 & 0x7f) | (i & 1) << 15;
+      return { data: Uint16Array.from({ length: n }, (_, i) => bits(i)), dtype: "bfloat16", shape };
     }
     return { data: Float32Array.from({ length: n }, (_, i) => ((i * 37) % 101) / 101 - 0.5), dtype: "float32", shape };
   }
@@ -118,13 +119,22 @@ function movementCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
   };
   const turned = (n * (c.numAttentionHeads + c.numKeyValueHeads) * c.headDim * w) * 2;
   return [
-    { op: "RmsNormForward", shape: `${n}x${C}`, fields: { out: t.real(n, C), ...norm, eps: 1e-5 }, bytes: 2 * n * C * w },
+    {
+      op: "RmsNormForward", shape: `${n}x${C}`, bytes: 2 * n * C * w,
+      fields: { out: t.real(n, C), ...norm, eps: 1e-5 },
+    },
     {
       op: "RmsNormBackward", shape: `${n}x${C}`, bytes: 4 * n * C * w,
       fields: { dx: t.real(n, C), dweight: t.f32(C), dout: t.real(n, C), dresidual: t.real(n, C), ...norm },
     },
-    { op: "RopeForward", shape: `${n}x${heads}x${c.headDim}`, fields: { qkv: t.real(n, heads, c.headDim), ...turn }, bytes: turned },
-    { op: "SwigluForward", shape: `${n}x${F}`, fields: { out: t.real(n, F), gate_up: t.real(n, 2 * F) }, bytes: 3 * n * F * w },
+    {
+      op: "RopeForward", shape: `${n}x${heads}x${c.headDim}`, bytes: turned,
+      fields: { qkv: t.real(n, heads, c.headDim), ...turn },
+    },
+    {
+      op: "SwigluForward", shape: `${n}x${F}`, bytes: 3 * n * F * w,
+      fields: { out: t.real(n, F), gate_up: t.real(n, 2 * F) },
+    },
     {
       op: "SwigluBackward", shape: `${n}x${F}`, bytes: 5 * n * F * w,
       fields: { dgate_up: t.real(n, 2 * F), dout: t.real(n, F), gate_up: t.real(n, 2 * F) },
@@ -157,7 +167,10 @@ function optimizerCases(t: Tensors): KernelCase[] {
   // Reads and writes master and both moments, reads and clears the gradient, writes the narrow copy if there is one.
   const bytes = n * (8 * 4 + (t.dtype === "float32" ? 0 : 2));
   return [
-    { op: "SumOfSquares", shape: `${n}`, fields: { out: { data: new Float64Array(1), dtype: "float64", shape: [1] }, x: t.f32(n) }, bytes: 4 * n },
+    {
+      op: "SumOfSquares", shape: `${n}`, bytes: 4 * n,
+      fields: { out: { data: new Float64Array(1), dtype: "float64", shape: [1] }, x: t.f32(n) },
+    },
     {
       op: "AdamWStep", shape: `${n}`, bytes,
       fields: {

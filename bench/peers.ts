@@ -1,5 +1,6 @@
-// A peer as a child process that does one round for each line it reads, so that its rounds and ours alternate within the
-// same seconds. Its first line says that it is ready, or that it is not installed. What it measures is its own business.
+// A peer as a child process that does one round for each line it reads, so that its rounds and ours alternate within
+// the same seconds. Its first line says that it is ready, or that it is not installed. What it measures is its own
+// business.
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { createInterface, type Interface } from "node:readline";
 import type { Readable, Writable } from "node:stream";

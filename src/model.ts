@@ -9,7 +9,8 @@ import { modelOptions, type ModelOptions } from "./config/options";
 import { parseOptions } from "./config/parse";
 import { fail } from "./errors";
 import {
-  native, nativeAddon, nativeSync, type Device, type DeviceInfo, type DType, type MemoryRow, type ModelConfig, type NativeModel,
+  native, nativeAddon, nativeSync, type Device, type DeviceInfo, type DType, type MemoryRow, type ModelConfig,
+  type NativeModel,
 } from "./native";
 import { Tokenizer } from "./text/tokenizer";
 

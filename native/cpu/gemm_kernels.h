@@ -4,9 +4,8 @@
 // The unit of operands is 32 bits: a float, or two bf16 of successive k where the machine multiplies bf16 pairs (an odd
 // k is padded by 0). A step is one unit of k. A panel is `width` rows of A or columns of B, in one of two layouts:
 //   steps: unit (step, i) is at step * stride + i          rows: unit (step, i) is at i * stride + step
-// A lies by rows where k is contiguous in its memory, else by steps; often a plain matrix already is such a layout and
-// need not be packed. B is always packed, by steps. Its last panel is padded by columns of 0; the last one of A just
-// has fewer rows. What lies beyond a panel's width or its last step is never used.
+// A lies by rows where k is contiguous in memory, else by steps; a plain matrix often is such a layout already. B is
+// always packed, by steps, its last panel padded by columns of 0. What lies beyond width or last step is never used.
 #pragma once
 
 #include <cstdint>

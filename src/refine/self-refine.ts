@@ -84,8 +84,8 @@ async function* refine(
 }
 
 /**
- * Self-refine Instruction-tuning of `model`, in place (Ranaldi & Freitas 2024). A round that finds no pairs ends itself:
- * its report says why. A slow consumer holds the work back.
+ * Self-refine Instruction-tuning of `model`, in place (Ranaldi & Freitas 2024). A round that finds no pairs ends
+ * itself: its report says why. A slow consumer holds the work back.
  * @throws what `sft`, `sample`, `buildPairs` and `dpo` throw; the signal's reason when aborted
  */
 export async function* selfRefine(

@@ -179,7 +179,7 @@ test("rounds of phase 2 start from the last model; DPO without phase 1 is a row 
   expect(outcome.code).toBe(0);
   const { matrix, trainings, pairs, notes } = JSON.parse(
     readFileSync(join(rounds, "summary.json"), "utf8"),
-  ) as Summary & { notes: string[]; pairs: { iteration: number }[] };
+  ) as Omit<Summary, "pairs"> & { notes: string[]; pairs: { iteration: number }[] };
   const models = matrix.rows.map(({ model }) => model);
   expect(models.slice(0, 4)).toEqual(["base", "instruction-tuned", "self-refined, round 1", "self-refined"]);
   expect(
