@@ -26,11 +26,11 @@ export function fillCache(m: Maker, { pages, pageSize, h, k, d }: Cache, { k_cac
   }));
 }
 
-/** Rows in shuffled slots; every third is not stored. What they hold is seen by the cases of decoding. */
+/** Rows in shuffled slots, each slot once (11 divides no cache here); every third is not stored. What they hold is seen by the cases of decoding. */
 function write(cache: Cache): OpCase {
   const { pages, pageSize, h, k, d } = cache;
   const all = pages * pageSize;
-  const slots = [...Array(all).keys()].map((i) => (i % 3 === 2 ? -1 : (i * 7 + 3) % all));
+  const slots = [...Array(all).keys()].map((i) => (i % 3 === 2 ? -1 : (i * 11 + 3) % all));
   return {
     op: "KvCacheWrite", name: `pages=${pages} x ${pageSize} H=${h} K=${k} D=${d}`, terms: 0,
     make: (m) => ({ ...caches(m, cache), qkv: m.real([all, h + 2 * k, d]), slots: m.ints(slots), num_heads: h }),
