@@ -81,7 +81,8 @@ class CpuBackend final : public Backend {
   void head_logps(const Tensor& x, const Tensor& weight, const Tensor& targets, const Tensor& logps, int64_t begin,
                   int64_t end, float* sums);
   int32_t sample_row(const SampleTokens& op, int64_t b, float highest, float* masses);
-  void head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end, const float* sums);
+  void head_dlogits(const LmHeadLoss& op, int64_t begin, int64_t end, const float* sums);
+  void head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end);
 
   ThreadPool pool_;
   const IsaKernels& isa_;

@@ -20,12 +20,14 @@ void CpuBackend::head_logps(const Tensor& x, const Tensor& weight, const Tensor&
   const int64_t v = weight.dim(0);
   float* logits = work_area(logits_, (end - begin) * v, "logits of a chunk of the loss head");
   matmul(Tensor(logits, DType::f32, {end - begin, v}), x.rows(begin, end), weight, {}, {});
-  pool_.parallel_for(end - begin, [&](int64_t i, int) {
-    float* row = logits + i * v;
-    const float highest = isa_.row.highest(row, v), target = row[targets.as<int32_t>()[begin + i]];
-    const double sum = sums ? isa_.row.exps(row, row, v, highest, 1.0f) : isa_.row.exp_sum(row, v, highest);
-    if (sums) sums[i] = static_cast<float>(sum);
-    logps.as<float>()[begin + i] = static_cast<float>(static_cast<double>(target) - highest - std::log(sum));
+  parallel_rows(end - begin, v, [&](int64_t first, int64_t last, int) {
+    for (int64_t i = first; i < last; ++i) {
+      float* row = logits + i * v;
+      const float highest = isa_.row.highest(row, v), target = row[targets.as<int32_t>()[begin + i]];
+      const double sum = sums ? isa_.row.exps(row, row, v, highest, 1.0f) : isa_.row.exp_sum(row, v, highest);
+      if (sums) sums[i] = static_cast<float>(sum);
+      logps.as<float>()[begin + i] = static_cast<float>(static_cast<double>(target) - highest - std::log(sum));
+    }
   });
 }
 
@@ -36,20 +38,27 @@ void CpuBackend::compute(const LmHeadForward& op) {
   }
 }
 
-/// dlogits = dlogp (1[target] - p) in place, then dx = dlogits weight and dweight += dlogits^T x.
-void CpuBackend::head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end, const float* sums) {
+/// Exponentials of rows [begin, end) -> dlogits = dlogp (1[target] - p), in place, as the type of x.
+void CpuBackend::head_dlogits(const LmHeadLoss& op, int64_t begin, int64_t end, const float* sums) {
+  const int64_t v = op.weight.dim(0);
+  const DType type = op.x.dtype;
+  parallel_rows(end - begin, v, [&](int64_t first, int64_t last, int) {
+    for (int64_t i = first; i < last; ++i) {
+      float* row = logits_.as<float>() + i * v;
+      const int32_t target = op.targets.as<int32_t>()[begin + i];
+      const float dlogp = op.dlogps.as<float>()[begin + i], at_target = dlogp * (1.0f - row[target] / sums[i]);
+      isa_.row.scale(row, type, row, v, -dlogp / sums[i]);
+      if (type == DType::bf16) reinterpret_cast<bf16*>(row)[target] = from_float<bf16>(at_target);
+      else row[target] = at_target;
+    }
+  });
+}
+
+/// dx = dlogits weight and dweight += dlogits^T x, of rows [begin, end).
+void CpuBackend::head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end) {
   const int64_t v = op.weight.dim(0), c = op.weight.dim(1), rows = end - begin;
   const DType type = op.x.dtype;
-  float* logits = logits_.as<float>();
-  pool_.parallel_for(rows, [&](int64_t i, int) {
-    float* row = logits + i * v;
-    const int32_t target = op.targets.as<int32_t>()[begin + i];
-    const float dlogp = op.dlogps.as<float>()[begin + i], share = row[target] / sums[i];
-    isa_.row.scale(row, type, row, v, -dlogp / sums[i]);
-    const float at_target = dlogp * (1.0f - share);
-    if (type == DType::bf16) reinterpret_cast<bf16*>(row)[target] = from_float<bf16>(at_target);
-    else row[target] = at_target;
-  });
+  const float* logits = logits_.as<float>();
   const int64_t ld = type == DType::bf16 ? 2 * v : v;
   GemmArgs dx;
   dx.m = rows;
@@ -83,7 +92,8 @@ void CpuBackend::compute(const LmHeadLoss& op) {
     sums.resize(static_cast<size_t>(end - begin));
     head_logps(op.x, op.weight, op.targets, op.logps, begin, end, sums.data());
     if (op.on_chunk) op.on_chunk(begin, end);
-    head_gradient(op, begin, end, sums.data());
+    head_dlogits(op, begin, end, sums.data());
+    head_gradient(op, begin, end);
     begin = end;
   }
 }
