@@ -26,7 +26,10 @@ export function fillCache(m: Maker, { pages, pageSize, h, k, d }: Cache, { k_cac
   }));
 }
 
-/** Rows in shuffled slots, each slot once (11 divides no cache here); every third is not stored. What they hold is seen by the cases of decoding. */
+/**
+ * Rows in shuffled slots, each slot once (11 divides no cache here); every third is not stored. What they hold is seen
+ * by the cases of decoding.
+ */
 function write(cache: Cache): OpCase {
   const { pages, pageSize, h, k, d } = cache;
   const all = pages * pageSize;
