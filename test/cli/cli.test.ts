@@ -2,9 +2,12 @@
 import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "@jest/globals";
+import { afterAll, describe, expect, jest, test } from "@jest/globals";
 import { VERBS } from "../../src/cli/verbs";
 import { CLI, events, selfrefine, temporary } from "./command";
+
+// Child processes, on machines that may be busy.
+jest.setTimeout(300_000);
 
 const place = temporary();
 afterAll(place.remove);

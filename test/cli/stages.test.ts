@@ -2,7 +2,7 @@
 // interrupted work goes on; outputs are never overwritten unasked.
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import {
   contents,
   events,
@@ -12,6 +12,9 @@ import {
   writeRunFile,
   type StartOptions,
 } from "./command";
+
+// Child processes, on machines that may be busy.
+jest.setTimeout(300_000);
 
 const place = temporary();
 afterAll(place.remove);

@@ -2,7 +2,7 @@
 // alone.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { lineChart, thin, ticks } from "../../src/report/chart";
 import { compact, duration, number, percent, points } from "../../src/report/format";
 import { renderReport } from "../../src/report/html";
@@ -10,6 +10,9 @@ import { escapeHtml, html } from "../../src/report/markup";
 import { bar, Terminal, textTable } from "../../src/report/terminal";
 import type { RunSummary } from "../../src/run/summary";
 import { selfrefine, temporary, writeRunFile } from "../cli/command";
+
+// Child processes, on machines that may be busy.
+jest.setTimeout(300_000);
 
 const place = temporary();
 const EVIL = `<script>alert("x")</script><img src=x onerror='y'>&amp;\u0000`;

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import {
   contents,
   type Event,
@@ -14,6 +14,9 @@ import {
   TINY_RUN,
   writeRunFile,
 } from "../cli/command";
+
+// Each test is two runs or more, and machines may be busy.
+jest.setTimeout(600_000);
 
 const place = temporary();
 const file = join(place.path, "tiny.json");

@@ -2,7 +2,7 @@
 // costs.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { contents, events, selfrefine, temporary, writeRunFile, type Outcome } from "../cli/command";
 
 interface Summary {
@@ -16,6 +16,9 @@ interface Summary {
   stages: { name: string; cached: boolean }[];
   pairs: { pairs: number }[];
 }
+
+// Child processes, on machines that may be busy.
+jest.setTimeout(300_000);
 
 const place = temporary();
 const output = join(place.path, "out");

@@ -2,11 +2,14 @@
 // the leaks that are in the data.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { afterAll, expect, test } from "@jest/globals";
+import { afterAll, expect, jest, test } from "@jest/globals";
 import { readRunFile } from "../../src/config/run-file";
 import { leakTest, loadQuestions } from "../../src/run/questions";
 import { events, selfrefine, temporary, TINY_RUN, writeRunFile } from "../cli/command";
 import { sharedPath, testWith } from "../data/shared";
+
+// Child processes, on machines that may be busy.
+jest.setTimeout(300_000);
 
 const place = temporary();
 afterAll(place.remove);
