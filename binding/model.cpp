@@ -69,7 +69,7 @@ Napi::Value ModelObject::parameter_view(const Napi::CallbackInfo& info) {
 }
 
 void ModelObject::sync(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] { idle_engine("sync").sync(); });
+  guarded(info.Env(), [&] { idle_engine("sync")->sync(); });
 }
 
 Napi::Value ModelObject::initialize(const Napi::CallbackInfo& info) {

@@ -30,20 +30,24 @@ SamplerObject::SamplerObject(const Napi::CallbackInfo& info) : Wrapped(info) {
 
 void SamplerObject::set_token_bytes(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
-    idle_engine("setTokenBytes")
-        .set_token_bytes({Argument{info[0], "bytes"}.bytes(), Argument{info[1], "offsets"}.int32s()});
+    TokenBytes token_bytes{Argument{info[0], "bytes"}.bytes(), Argument{info[1], "offsets"}.int32s()};
+    idle_engine("setTokenBytes")->set_token_bytes(std::move(token_bytes));
   });
 }
 
 void SamplerObject::begin(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] { idle_engine("begin").begin(to_generation_options({info[0], "options"})); });
+  guarded(info.Env(), [&] {
+    const GenerationOptions options = to_generation_options({info[0], "options"});
+    idle_engine("begin")->begin(options);
+  });
 }
 
 void SamplerObject::submit(const Napi::CallbackInfo& info) {
   guarded(info.Env(), [&] {
     const auto prompt = static_cast<int32_t>(Argument{info[0], "prompt"}.integer(-kMaxInt32 - 1, kMaxInt32));
     const int64_t samples = Argument{info[2], "samples"}.integer(1, kMaxInt32);
-    idle_engine("submit").submit(prompt, Argument{info[1], "tokens"}.int32s(), samples);
+    std::vector<int32_t> tokens = Argument{info[1], "tokens"}.int32s();
+    idle_engine("submit")->submit(prompt, std::move(tokens), samples);
   });
 }
 
@@ -57,7 +61,7 @@ Napi::Value SamplerObject::run(const Napi::CallbackInfo& info) {
 }
 
 void SamplerObject::end(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] { idle_engine("end").end(); });
+  guarded(info.Env(), [&] { idle_engine("end")->end(); });
 }
 
 }  // namespace selfrefine

@@ -47,8 +47,10 @@ Napi::Value TrainerObject::buffers(const Napi::CallbackInfo& info) {
 namespace {
 
 /// A trainer with the batch that its buffers hold now, so that they may be filled again while it works.
-std::shared_ptr<Trainer> staged(const std::shared_ptr<Trainer>& trainer, const Argument& size) {
-  trainer->batch().stage(to_batch_size(size));
+/// By value and converted first: reading `size` may run JavaScript, and that may dispose of the trainer.
+std::shared_ptr<Trainer> staged(std::shared_ptr<Trainer> trainer, const Argument& size) {
+  const BatchSize batch_size = to_batch_size(size);
+  trainer->batch().stage(batch_size);
   return trainer;
 }
 

@@ -42,9 +42,10 @@ class Wrapped : public Napi::ObjectWrap<Derived> {
     Napi::MemoryManagement::AdjustExternalMemory(env, bytes_);
   }
 
-  /// The engine object for a call that works at once on this thread: not while other work runs on its model.
-  Engine& idle_engine(const char* what) const {
-    Engine& idle = *engine(what);
+  /// The engine object for a call that works at once on this thread: not while other work runs on its model. Ask for
+  /// it after the arguments are converted: reading them may run JavaScript, and that may dispose of this object.
+  std::shared_ptr<Engine> idle_engine(const char* what) const {
+    std::shared_ptr<Engine> idle = engine(what);
     lock_->expect_free(what);
     return idle;
   }

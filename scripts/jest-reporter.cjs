@@ -2,6 +2,18 @@
 // totals. A test file that cannot even be loaded holds tests nobody counted, so it counts as one failure.
 const { writeSync } = require("node:fs");
 
+/** Standard output as a pipe does not block: a full one says EAGAIN, and nothing may be lost at exit. */
+function writeAll(text) {
+  let rest = Buffer.from(text);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      if (error.code !== "EAGAIN") throw error;
+    }
+  }
+}
+
 class TotalsReporter {
   onRunComplete(_contexts, results) {
     const skipped = results.testResults.flatMap((file) =>
@@ -10,7 +22,7 @@ class TotalsReporter {
     const failed = results.numFailedTests + results.numRuntimeErrorTestSuites;
     const lines = skipped.map((name) => `skipped: ${name}`);
     lines.push(`${results.numPassedTests} passed, ${failed} failed, ${skipped.length} skipped`);
-    process.once("exit", () => writeSync(1, `${lines.join("\n")}\n`)); // after jest's own summary, whichever comes last
+    process.once("exit", () => writeAll(`${lines.join("\n")}\n`)); // after jest's own summary, whichever comes last
   }
 }
 

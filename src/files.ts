@@ -91,7 +91,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /** Puts `temporary` in the place of `target`; what stood there comes back if the second rename fails. */
-async function swapIn(temporary: string, target: string): Promise<void> {
+export async function swapIn(temporary: string, target: string): Promise<void> {
   if (!(await exists(target))) return rename(temporary, target);
   const aside = `${temporary}.old`;
   await rename(target, aside);

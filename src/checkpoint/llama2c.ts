@@ -4,6 +4,7 @@ import { open } from "node:fs/promises";
 import { fail } from "../errors";
 import { ioError } from "../files";
 import type { ModelConfig, TensorEntry } from "../native";
+import { MAX_LAYERS } from "./model-config";
 import type { ReadPlan } from "./huggingface";
 
 const HEADER_BYTES = 28;
@@ -28,7 +29,7 @@ function parseConfig(header: Int32Array, path: string): ModelConfig {
   const [hiddenSize, intermediateSize, layers, heads, keyValueHeads, vocab, positions] = header as unknown as
     [number, number, number, number, number, number, number];
   const sizes = [hiddenSize, intermediateSize, layers, heads, keyValueHeads, Math.abs(vocab), positions];
-  const plausible = sizes.every((size) => size > 0 && size < 1 << 24)
+  const plausible = sizes.every((size) => size > 0 && size < 1 << 24) && layers <= MAX_LAYERS
     && hiddenSize % heads === 0 && (hiddenSize / heads) % 2 === 0 && heads % keyValueHeads === 0;
   if (!plausible) {
     fail("ERR_CHECKPOINT", `${path}: the header [${[...header].join(", ")}] is not that of a llama2.c version 0 file`,

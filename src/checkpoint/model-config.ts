@@ -31,6 +31,10 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   },
 };
 
+/** Bounds before anything is laid out: a file that asks for more than any model has is refused, not attempted. */
+const MAX_SIZE = 2 ** 31 - 1;
+export const MAX_LAYERS = 4096;
+
 /** A config.json with the file's name, so that every complaint says where. */
 class Source {
   constructor(readonly json: Json, readonly path: string) {}
@@ -48,10 +52,10 @@ class Source {
     return this.json[key] !== undefined && this.json[key] !== null;
   }
 
-  size(key: string, fallback?: number): number {
+  size(key: string, fallback?: number, most = MAX_SIZE): number {
     const value = this.has(key) ? this.json[key] : fallback;
-    if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
-    return this.wrong(key, "a positive integer");
+    if (Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= most) return value as number;
+    return this.wrong(key, `a whole number from 1 to ${most}`);
   }
 
   positive(key: string, fallback: number): number {
@@ -165,7 +169,7 @@ export function parseModelConfig(json: Json, path = "config.json"): ModelConfig 
   refuseWhatIsNotComputed(source, architecture);
   const hiddenSize = source.size("hidden_size");
   const heads = source.size("num_attention_heads");
-  const layers = source.size("num_hidden_layers");
+  const layers = source.size("num_hidden_layers", undefined, MAX_LAYERS);
   const headDim = source.size("head_dim", architecture.headDim ?? hiddenSize / heads);
   const rope = ropeOf(source);
   const config: ModelConfig = {

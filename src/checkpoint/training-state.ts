@@ -43,11 +43,18 @@ export async function latestCheckpoint(directory: string): Promise<string | unde
   return (await checkpointsIn(directory))[0]?.path;
 }
 
+/** Whether the checkpoint is there already, of the same training at the same place. */
+async function isSame<P>(path: string, saved: SavedProgress<P>): Promise<boolean> {
+  const there = await readProgress<P>(path).catch(() => undefined);
+  return there !== undefined && stableJson(there) === stableJson(saved);
+}
+
 /** Writes a checkpoint and then removes the older ones. @throws ERR_IO; the older ones are still there then */
 export async function saveCheckpoint<P>(
   directory: string, step: number, session: StatefulSession, saved: SavedProgress<P>,
 ): Promise<void> {
   const path = join(directory, `checkpoint-${String(step).padStart(8, "0")}`);
+  if (await isSame(path, saved)) return; // bit-identical, and replacing the only one would risk it
   const n = session.stateElements;
   const header = buildHeader(ARENAS.map((name) => ({ name, dtype: "F32" as const, shape: [n] })));
   await atomicDirectory(path, async (temporary) => {

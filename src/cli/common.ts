@@ -1,6 +1,6 @@
 // Flags and files that several verbs share: the model, the questions, the output. It does NOT know any one
 // verb.
-import { stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Options } from "yargs";
 import { modelRules } from "../config/effects";
@@ -118,14 +118,22 @@ export async function openQuestions(flags: Flags, fallback?: Split): Promise<Eva
 
 /** Stops before hours of work would end in a name that is taken. @throws ERR_IO */
 export async function freeOutput(path: string, overwrite: unknown): Promise<string> {
-  const taken = await stat(path).then(
-    () => true,
-    () => false,
-  );
+  const taken = await stat(path).catch(() => undefined);
   if (taken && overwrite !== true) {
     fail("ERR_IO", `${path} exists already; choose another --output, or give --overwrite`, { path });
   }
+  if (taken?.isDirectory()) await expectModelDirectory(path);
   return path;
+}
+
+/** What --overwrite may replace whole: an empty directory or a model, never a folder of other things. */
+async function expectModelDirectory(path: string): Promise<void> {
+  const names = await readdir(path);
+  if (names.length > 0 && !(names.includes("config.json") && names.some((name) => name.endsWith(".safetensors")))) {
+    fail("ERR_IO", `${path} is not a model directory, so --overwrite does not replace it; choose another --output`, {
+      path,
+    });
+  }
 }
 
 export const OVERWRITE_FLAG: Readonly<Record<string, Options>> = {

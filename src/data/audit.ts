@@ -54,7 +54,8 @@ function issuesOf(tokenizer: Tokenizer, { promptIds, completionIds, ...row }: Se
   const issues: [AuditIssue, boolean][] = [
     ["missing_bos", addsBos && promptIds[0] !== bosId],
     ["double_bos", begins > 1],
-    ["missing_eos", eosId !== null && body === completionIds],
+    // A completion that was cut, as the policy `truncate` wants, has lost its EOS with the rest: counted as truncated.
+    ["missing_eos", eosId !== null && body === completionIds && row.truncatedTokens === 0],
     ["inner_eos", body.some(isEos)],
     ["empty_completion", body.length === 0],
     ["boundary_merge", row.boundaryMerge],
@@ -65,10 +66,11 @@ function issuesOf(tokenizer: Tokenizer, { promptIds, completionIds, ...row }: Se
 
 function sequencesOf(example: EncodedSft | EncodedPair): Sequence[] {
   if (!("chosenIds" in example)) return [example as Sequence];
-  const { chosenIds, rejectedIds, ...rest } = example;
+  const { chosenIds, rejectedIds, truncatedTokens, rejectedTruncatedTokens: ofRejected, ...rest } = example;
+  const ofChosen = truncatedTokens - ofRejected;
   return [
-    { ...rest, completionIds: chosenIds, name: `${rest.name} (chosen)` },
-    { ...rest, completionIds: rejectedIds, name: `${rest.name} (rejected)`, truncatedTokens: 0 },
+    { ...rest, completionIds: chosenIds, name: `${rest.name} (chosen)`, truncatedTokens: ofChosen },
+    { ...rest, completionIds: rejectedIds, name: `${rest.name} (rejected)`, truncatedTokens: ofRejected },
   ];
 }
 

@@ -35,7 +35,8 @@ interface Provenance {
 }
 
 export type EncodedSft = PackedExample & Provenance;
-export type EncodedPair = PackedPair & Provenance;
+/** `truncatedTokens` counts both completions, `rejectedTruncatedTokens` the rejected one's share. */
+export type EncodedPair = PackedPair & Provenance & { readonly rejectedTruncatedTokens: number };
 
 export interface Encoded<T> {
   readonly examples: T[];
@@ -137,6 +138,7 @@ export function encodePairs(
         rejectedIds: second.completionIds.slice(0, room),
         boundaryMerge: first.boundaryMerge || second.boundaryMerge,
         truncatedTokens: cut(first.completionIds) + cut(second.completionIds),
+        rejectedTruncatedTokens: cut(second.completionIds),
       });
     }
   }

@@ -2,7 +2,7 @@
 // the same work is never done twice and a finished directory is never half-written. Work in progress lives in
 // a directory of its own, where a stage may leave checkpoints and find them again after an interruption. It
 // does NOT know what stages do.
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, fail } from "../errors";
 import { hashJson, ioError, readJson, sha256File, stableJson, syncTree, writeFileAtomic } from "../files";
@@ -84,6 +84,16 @@ function isRunning(pid: number): boolean {
   }
 }
 
+/** Stages this process computes now: a pid alone cannot tell two runs of one process apart. */
+const heldLocks = new Set<string>();
+
+/** Half-written files of a killed process are never read, and must not be published with the stage. */
+async function removeLeftovers(work: string): Promise<void> {
+  const names = await readdir(work).catch((error: unknown) => Promise.reject(ioError(error, "read", work)));
+  const leftovers = names.filter((name) => /^\..+\.tmp-\d+-[0-9a-f]{8}(\.old)?$/.test(name));
+  await Promise.all(leftovers.map((name) => rm(join(work, name), { recursive: true, force: true })));
+}
+
 export class StageStore {
   constructor(readonly root: string) {}
 
@@ -120,6 +130,7 @@ export class StageStore {
       throw ioError(error, "make", work);
     });
     const unlock = await this.lock(work);
+    await removeLeftovers(work);
     if (await exists(directory)) {
       // finished by another process while this one waited for the lock
       await unlock();
@@ -154,10 +165,10 @@ export class StageStore {
 
   private async publish(work: string, directory: string): Promise<void> {
     try {
-      await rm(join(work, LOCK), { force: true });
       await syncTree(work);
       await mkdir(join(this.root, "stages"), { recursive: true });
-      await rename(work, directory);
+      await rename(work, directory); // with the lock in it: until then nobody else may enter
+      await rm(join(directory, LOCK), { force: true });
     } catch (error) {
       throw ioError(error, "write", directory);
     }
@@ -166,18 +177,39 @@ export class StageStore {
   /** One process a stage; a lock left by a process that is gone is taken over. */
   private async lock(work: string): Promise<() => Promise<void>> {
     const path = join(work, LOCK);
-    for (let attempt = 0; attempt < 2; attempt++) {
-      try {
-        const handle = await open(path, "wx");
-        await handle.writeFile(String(process.pid));
-        await handle.close();
-        return () => rm(path, { force: true });
-      } catch (error) {
-        if (codeOf(error) !== "EEXIST") throw ioError(error, "write", path);
-        await this.breakStaleLock(path);
-      }
+    if (heldLocks.has(path)) fail("ERR_BUSY", `${path}: this process is computing this stage already`, { path });
+    heldLocks.add(path);
+    const unlock = async () => {
+      heldLocks.delete(path);
+      await rm(path, { force: true });
+    };
+    try {
+      await this.takeLock(path);
+      return unlock;
+    } catch (error) {
+      heldLocks.delete(path);
+      throw error;
     }
-    return fail("ERR_BUSY", `${path}: another process has just taken this stage; try again`, { path });
+  }
+
+  private async takeLock(path: string): Promise<void> {
+    const named = `${path}.${process.pid}`;
+    try {
+      await writeFile(named, String(process.pid));
+      for (let attempt = 0; attempt < 2; attempt++) {
+        try {
+          return await link(named, path); // a lock that exists has its pid in it
+        } catch (error) {
+          if (codeOf(error) !== "EEXIST") throw error;
+          await this.breakStaleLock(path);
+        }
+      }
+    } catch (error) {
+      throw ioError(error, "write", path);
+    } finally {
+      await rm(named, { force: true });
+    }
+    fail("ERR_BUSY", `${path}: another process has just taken this stage; try again`, { path });
   }
 
   private async breakStaleLock(path: string): Promise<void> {

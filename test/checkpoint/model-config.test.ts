@@ -72,7 +72,7 @@ describe("reading config.json", () => {
     [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, "ERR_UNSUPPORTED", /RoPE scaling of type "yarn"/],
     [{ rope_scaling: { type: "dynamic", factor: 4 } }, "ERR_UNSUPPORTED", /RoPE scaling of type "dynamic"/],
     [{ rope_scaling: { type: "linear" } }, "ERR_CHECKPOINT", /c\.json: rope: factor is missing, a positive number/],
-    [{ hidden_size: undefined }, "ERR_CHECKPOINT", /c\.json: hidden_size is missing, a positive integer is wanted/],
+    [{ hidden_size: undefined }, "ERR_CHECKPOINT", /c\.json: hidden_size is missing, a whole number from 1 to \d+ is wanted/],
     [{ vocab_size: "320" }, "ERR_CHECKPOINT", /vocab_size is "320"/],
     [{ num_key_value_heads: 3 }, "ERR_CHECKPOINT", /num_key_value_heads is 3, a divisor of num_attention_heads \(4\)/],
     [{ hidden_size: 66 }, "ERR_CHECKPOINT", /head_dim/],

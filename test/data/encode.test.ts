@@ -102,6 +102,7 @@ describe("audit", () => {
     ["empty_completion", example([0, 10], [1])],
     ["boundary_merge", example([0, 10], [12, 1], { boundaryMerge: true })],
     ["truncated", example([0, 10], [12, 1], { truncatedTokens: 3 })],
+    ["truncated", example([0, 10], [12], { truncatedTokens: 3 })], // its EOS was cut off by the policy that was asked for
   ])("%s is found, alone", (issue, row) => {
     const report = auditExamples(tokenizer, [row, example([0, 10], [12, 1])]);
     const found = Object.entries(report.issues).filter(([, { count }]) => count > 0);
@@ -111,7 +112,7 @@ describe("audit", () => {
 
   test("both completions of a pair are looked at", () => {
     const ids = { promptIds: [0, 10], chosenIds: [12, 1], rejectedIds: [1] };
-    const row = { ...ids, name: "p", boundaryMerge: false, truncatedTokens: 0 };
+    const row = { ...ids, name: "p", boundaryMerge: false, truncatedTokens: 0, rejectedTruncatedTokens: 0 };
     const report = auditExamples(tokenizer, [row]);
     expect(report.sequences).toBe(2);
     expect(report.issues.empty_completion).toEqual({ count: 1, offenders: ["p (rejected)"] });
