@@ -95,6 +95,11 @@ export class Model {
     return this.native.parameters().reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   }
 
+  /** The tokens a row to train on may have: max_length, or as many as the model has positions. */
+  longestRow(maxLength: number): number {
+    return Math.min(maxLength, this.config.maxPositionEmbeddings);
+  }
+
   memory(): MemoryRow[] {
     return this.native.memory();
   }

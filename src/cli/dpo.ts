@@ -29,7 +29,10 @@ export const dpoVerb: Verb = {
       stage: "dpo",
       encode: (model) =>
         Promise.resolve(
-          encodePairs(model.tokenizer, pairs, { maxLength: options.max_length, overlong: options.overlong }),
+          encodePairs(model.tokenizer, pairs, {
+            maxLength: model.longestRow(options.max_length),
+            overlong: options.overlong,
+          }),
         ),
       train: (model, encoded, control) => dpo(model, encoded, given, control),
     });

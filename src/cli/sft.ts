@@ -41,7 +41,7 @@ export const sftVerb: Verb = {
           encodeSft(model.tokenizer, rows, {
             template: templateOf(flags),
             trigger: flags["trigger"] === true,
-            maxLength: options.max_length,
+            maxLength: model.longestRow(options.max_length),
             overlong: options.overlong,
           }),
         ),

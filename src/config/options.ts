@@ -34,7 +34,7 @@ const optimizerShape = {
   adam_beta2: z.number().min(0).lt(1).default(0.999).describe("AdamW: decay of the second moment"),
   adam_epsilon: positive.default(1e-8).describe("AdamW: epsilon"),
   max_grad_norm: z.number().min(0).default(1).describe("clip the gradient to this global norm; 0 = off"),
-  max_length: count.default(1024).describe("longest row in tokens, prompt and completion together"),
+  max_length: count.default(1024).describe("longest row in tokens, prompt and completion; never more than the model's positions"),
   overlong: z.enum(["error", "drop", "truncate"]).default("error").describe("what to do with a longer row"),
   seed,
 };

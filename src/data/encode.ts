@@ -81,8 +81,8 @@ function roomFor(prompt: number, longest: number, name: string, options: EncodeO
   const { maxLength, overlong = "error" } = options;
   if (maxLength === undefined || prompt + longest <= maxLength) return longest;
   if (overlong === "error") {
-    fail("ERR_DATA", `${name}: ${prompt} prompt + ${longest} completion tokens, the limit is ${maxLength}; raise `
-      + "max_length, or choose the policy truncate or drop", { name, prompt, completion: longest, maxLength });
+    fail("ERR_DATA", `${name}: ${prompt} prompt + ${longest} completion tokens, the limit is ${maxLength} `
+      + "(max_length, or the model's positions where those are fewer); raise it, or choose the policy truncate or drop", { name, prompt, completion: longest, maxLength });
   }
   const room = maxLength - prompt;
   return overlong === "drop" || room < 1 ? null : room;

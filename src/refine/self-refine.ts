@@ -55,7 +55,7 @@ async function* tune(
   const records = input.demonstrations.map(({ id, instruction, input: asked, output }) =>
     ({ record: { instruction, input: asked, output }, name: id }));
   const encoded = encodeSft(model.tokenizer, records, {
-    template: options.template ?? "alpaca", maxLength: parsed.max_length, overlong: parsed.overlong,
+    template: options.template ?? "alpaca", maxLength: model.longestRow(parsed.max_length), overlong: parsed.overlong,
   });
   for await (const event of sft(model, encoded, options.sft, control)) yield { stage: "sft", event };
 }

@@ -33,7 +33,9 @@ interface DpoGroupResult extends GroupResult {
 function encode(model: Model, data: DpoData, options: DpoOptions): Encoded<EncodedPair> {
   if (isEncoded(data)) return data;
   const named = data.map((record, index) => ({ record, name: `pair ${index}` }));
-  return encodePairs(model.tokenizer, named, { maxLength: options.max_length, overlong: options.overlong });
+  return encodePairs(model.tokenizer, named, {
+    maxLength: model.longestRow(options.max_length), overlong: options.overlong,
+  });
 }
 
 /** A pair's margin in nats, policy against reference; divided by token counts where the loss does that. */

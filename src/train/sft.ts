@@ -19,7 +19,9 @@ export type SftData = readonly (SftRecord | InstructionRecord)[] | Encoded<Encod
 function encode(model: Model, data: SftData, options: SftOptions): Encoded<EncodedSft> {
   if (isEncoded(data)) return data;
   const named = data.map((record, index) => ({ record, name: `row ${index}` }));
-  return encodeSft(model.tokenizer, named, { maxLength: options.max_length, overlong: options.overlong });
+  return encodeSft(model.tokenizer, named, {
+    maxLength: model.longestRow(options.max_length), overlong: options.overlong,
+  });
 }
 
 /** Adds the gradient of the mean loss over the scored tokens of `rows`. */

@@ -66,7 +66,7 @@ async function* pretrain(
   if (scratch.pretrain === undefined)
     return saveTrained(model, work, { rows: 0, steps: 0, dropped: 0, truncated: 0 });
   const { data: _data, train_questions: _questions, ...options } = scratch.pretrain;
-  const rows = windows(encodeSft(model.tokenizer, documents), options.max_length);
+  const rows = windows(encodeSft(model.tokenizer, documents), model.longestRow(options.max_length));
   const events = sft(
     model,
     rows,

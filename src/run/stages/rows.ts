@@ -27,7 +27,7 @@ export function encodeDemonstrations(
   return encodeSft(model.tokenizer, named, {
     template: run.template,
     trigger: run.demonstration_trigger,
-    maxLength: run.sft.max_length,
+    maxLength: model.longestRow(run.sft.max_length),
     overlong: run.sft.overlong,
   });
 }
@@ -38,7 +38,10 @@ export function encodePreferences(
   run: RunConfig,
 ): Encoded<EncodedPair> {
   const named = pairs.map((record) => ({ record, name: record.id }));
-  return encodePairs(model.tokenizer, named, { maxLength: run.dpo.max_length, overlong: run.dpo.overlong });
+  return encodePairs(model.tokenizer, named, {
+    maxLength: model.longestRow(run.dpo.max_length),
+    overlong: run.dpo.overlong,
+  });
 }
 
 /** How a question is put to the student of this run. */

@@ -96,7 +96,7 @@ export function rejectionStage(
   rows: readonly (SftRecord & { id: string })[],
   key: string,
 ): AsyncGenerator<RunEvent, ModelRef> {
-  const { max_length: maxLength, overlong } = context.config.sft;
+  const { max_length, overlong } = context.config.sft;
   return trainStage(context, from, {
     name: "rejection-sampling",
     key,
@@ -108,7 +108,7 @@ export function rejectionStage(
             record,
             name: record.id,
           })),
-          { maxLength, overlong },
+          { maxLength: model.longestRow(max_length), overlong },
         ),
       ),
   });

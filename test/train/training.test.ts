@@ -1,0 +1,114 @@
+// sft() and dpo() as a program calls them: rows held to the model's positions, accumulation that is exact whatever the
+// cut, a first DPO loss of exactly ln 2, an abort that ends between steps, a resume equal to no interruption.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
+import { Model, dpo, sft, trainBpe, type DpoStepEvent, type SftOptions, type SftStepEvent } from "../../src";
+import type { ModelConfig } from "../../src/native";
+import { Tokenizer } from "../../src/text/tokenizer";
+
+const POSITIONS = 48;
+
+const words = ["one", "two", "three", "four", "five"];
+const rows = Array.from({ length: 12 }, (_, i) => ({
+  prompt: `${words[i % 5]} and ${words[(i * 3) % 5]} make`,
+  completion: ` ${words.slice(0, 1 + (i % 4)).join(" then ")}.`,
+}));
+const pairs = rows.map(({ prompt, completion }) => ({ prompt, chosen: completion, rejected: " nothing at all." }));
+
+const { tokenizer, tokenizerConfig } = trainBpe(rows.map((row) => row.prompt + row.completion), { vocabSize: 300 });
+const bpe = new Tokenizer({
+  tokenizer, tokenizerConfig, generationConfig: {}, modelConfig: {}, chatTemplate: null,
+});
+
+const config: ModelConfig = {
+  vocabSize: bpe.vocabSize, hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 2, numAttentionHeads: 4,
+  numKeyValueHeads: 2, headDim: 8, rmsNormEps: 1e-5, ropeTheta: 10000, ropeScaling: null, ropeInterleaved: false,
+  tieWordEmbeddings: true, attentionBias: false, qkNorm: false, slidingWindow: null,
+  maxPositionEmbeddings: POSITIONS, bosTokenId: bpe.bosId, eosTokenIds: [...bpe.eosIds],
+};
+
+const models: Model[] = [];
+async function fresh(): Promise<Model> {
+  const model = await Model.create(config, bpe, { device: "cpu", seed: 7 });
+  models.push(model);
+  return model;
+}
+afterEach(() => models.splice(0).forEach((model) => model.dispose()));
+
+const directory = mkdtempSync(join(tmpdir(), "selfrefine-train-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+async function steps<T extends { type: string }>(events: AsyncIterable<T>): Promise<Extract<T, { type: "step" }>[]> {
+  const all: Extract<T, { type: "step" }>[] = [];
+  for await (const event of events) if (event.type === "step") all.push(event as Extract<T, { type: "step" }>);
+  return all;
+}
+
+const options: Partial<SftOptions> = { batch_size: 6, num_train_epochs: 2, learning_rate: 1e-2 };
+const losses = (events: readonly (SftStepEvent | DpoStepEvent)[]) => events.map((event) => event.loss);
+
+describe("a row longer than the model's positions", () => {
+  const long = { prompt: "one", completion: " two then".repeat(POSITIONS) };
+
+  test("is an error that names row and limit, whatever max_length says", async () => {
+    await expect(steps(sft(await fresh(), [rows[0]!, long], options)))
+      .rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringMatching(/row 1: .*the limit is 48/) });
+    await expect(steps(dpo(await fresh(), [{ prompt: "one", chosen: long.completion, rejected: " two" }])))
+      .rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringMatching(/pair 0: .*the limit is 48/) });
+  });
+
+  test("is dropped or cut where that is the policy", async () => {
+    const model = await fresh();
+    for (const [overlong, trained] of [["drop", 1], ["truncate", 2]] as const) {
+      const all = [];
+      for await (const event of sft(model, [rows[0]!, long], { overlong })) all.push(event);
+      expect(all.at(-1)).toMatchObject({ type: "trained", dropped: 2 - trained, truncated: trained - 1 });
+    }
+  });
+});
+
+describe("accumulation", () => {
+  test.each([["sft", 40], ["dpo", 60]] as const)("%s in micro-batches of %i tokens is the step in one", async (mode, cut) => {
+    const train = async (micro_batch_tokens: number) => {
+      const given = { ...options, micro_batch_tokens };
+      const model = await fresh();
+      return mode === "sft" ? steps(sft(model, rows, given)) : steps(dpo(model, pairs, given));
+    };
+    const [whole, parts] = [await train(4096), await train(cut)];
+    expect(whole).toHaveLength(4);
+    whole.forEach((step, i) => {
+      expect(Math.abs(parts[i]!.loss / step.loss - 1)).toBeLessThan(1e-4);
+      expect(Math.abs(parts[i]!.grad_norm / step.grad_norm - 1)).toBeLessThan(1e-3);
+    });
+  });
+});
+
+test("dpo begins with loss ln 2 and rewards 0, exactly", async () => {
+  const [first, second] = await steps(dpo(await fresh(), pairs, options));
+  expect(first!.loss).toBe(Math.fround(Math.log(2)));
+  expect(first).toMatchObject({ "rewards/chosen": 0, "rewards/rejected": 0, "rewards/margins": 0 });
+  expect(second!.loss).not.toBe(first!.loss);
+});
+
+test("an abort ends between steps; the checkpoint it leaves goes on as if nothing had happened", async () => {
+  const whole = await fresh();
+  const uninterrupted = await steps(sft(whole, rows, options));
+  const abort = new AbortController();
+  const checkpoint = { directory: join(directory, "abort"), every_seconds: 3600 };
+  const begun: number[] = [];
+  const interrupted = async () => {
+    for await (const event of sft(await fresh(), rows, options, { signal: abort.signal, checkpoint })) {
+      if (event.type === "step") begun.push(event.loss);
+      if (begun.length === 2) abort.abort(new Error("enough"));
+    }
+  };
+  await expect(interrupted()).rejects.toThrow("enough");
+  const resumed = await fresh();
+  const rest = await steps(sft(resumed, rows, options, { checkpoint }));
+  expect([...begun, ...losses(rest)]).toEqual(losses(uninterrupted));
+  const again = { ...options, num_train_epochs: 1 };
+  const score = async (model: Model) => losses(await steps(sft(model, rows, again)));
+  expect(await score(resumed)).toEqual(await score(whole));
+});
