@@ -22,6 +22,7 @@ class ModelObject final : public Wrapped<ModelObject, Model> {
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value copy_from(const Napi::CallbackInfo& info);
+  Napi::Value fingerprint(const Napi::CallbackInfo& info);
 };
 
 class TrainerObject final : public Wrapped<TrainerObject, Trainer> {

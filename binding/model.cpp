@@ -17,6 +17,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceMethod<&ModelObject::read>("read"),
                       InstanceMethod<&ModelObject::write>("write"),
                       InstanceMethod<&ModelObject::copy_from>("copyFrom"),
+                      InstanceMethod<&ModelObject::fingerprint>("fingerprint"),
                       InstanceMethod("memory", &ModelObject::memory),
                       InstanceMethod("dispose", &ModelObject::dispose)});
 }
@@ -110,6 +111,14 @@ Napi::Value ModelObject::copy_from(const Napi::CallbackInfo& info) {
     return [model = engine("copyFrom"), from = source.engine("copyFrom")] {
       model->copy_from(*from);
       return undefined;
+    };
+  });
+}
+
+Napi::Value ModelObject::fingerprint(const Napi::CallbackInfo& info) {
+  return run_async(info.Env(), "fingerprint", {lock()}, [&](Locks&) -> Work {
+    return [model = engine("fingerprint")]() -> Finish {
+      return [value = model->fingerprint()](Napi::Env env) -> Napi::Value { return Napi::BigInt::New(env, value); };
     };
   });
 }

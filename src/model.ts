@@ -111,6 +111,11 @@ export class Model {
     return copy;
   }
 
+  /** A hash of all weights: models of one config that differ in any weight have different ones. */
+  async fingerprint(): Promise<string> {
+    return (await native(() => this.native.fingerprint())).toString(16);
+  }
+
   /**
    * Writes a Hugging Face directory that transformers and vLLM load. The name appears when all of it is on disk.
    * @throws ERR_IO when the directory exists (unless `replace`) or cannot be written

@@ -96,6 +96,8 @@ export interface NativeModel {
   write(path: string, header: Uint8Array, entries: TensorEntry[]): Promise<void>;
   /** Copies all weights of a model of the same config. */
   copyFrom(other: NativeModel): Promise<void>;
+  /** A 64-bit hash of all weights. */
+  fingerprint(): Promise<bigint>;
   memory(): MemoryRow[];
   dispose(): void;
 }

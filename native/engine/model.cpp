@@ -2,6 +2,7 @@
 #include "engine/model.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -101,6 +102,16 @@ void Model::copy_from(const Model& other) {
   }
   std::memcpy(masters().data(), other.masters().data(), static_cast<size_t>(table_.elements()) * sizeof(float));
   sync();
+}
+
+uint64_t Model::fingerprint() const {
+  const auto* values = static_cast<const float*>(masters().data());
+  uint64_t hash = 0xcbf29ce484222325;
+  for (int64_t i = 0; i < table_.elements(); ++i) {
+    hash = (hash ^ std::bit_cast<uint32_t>(values[i])) * 0x9e3779b97f4a7c15;
+    hash ^= hash >> 32;
+  }
+  return hash;
 }
 
 void Model::freeze() {

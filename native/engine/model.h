@@ -58,6 +58,8 @@ class Model {
   /// Writes header and entries and flushes. Throws ERR_IO.
   void write(const std::string& path, const std::string& header, const std::vector<TensorEntry>& entries) const;
   void copy_from(const Model& other);
+  /// A hash of all fp32 weights: other weights, another number.
+  uint64_t fingerprint() const;
 
   /// Lets the backend keep the weights packed for generation until they change.
   void freeze();

@@ -115,7 +115,6 @@ export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
       `${job.stage}: ${model.parameterCount.toLocaleString("en-US")} parameters, ${model.description}`,
     );
     const rows = await job.encode(model);
-    // A checkpoint knows its data and options, not the weights it began with.
     const work = await openWork(output, await pathKey(String(flags["model"])));
     sayResumable(context);
     const policy = flags["audit"] === "warn" ? "warn" : "error";

@@ -11,7 +11,7 @@ import { hashJson } from "../files";
 import type { Model } from "../model";
 import type { PreferenceOptions } from "../native";
 import type { DpoEvent, DpoStepEvent } from "./events";
-import { isEncoded, optimize, type GroupResult, type TrainingControl } from "./loop";
+import { identityOf, isEncoded, optimize, type GroupResult, type TrainingControl } from "./loop";
 import { scoreReference, type ReferenceLogps } from "./reference";
 import { TrainingSession } from "./session";
 import { stepEvent } from "./sft";
@@ -161,13 +161,17 @@ export async function* dpo(
     else yield* scoreReference(session, pairs, tokens, reference, control.signal);
     yield { type: "reference_logps", ...reference };
     const gradient = new PairGradient(session, pairs, reference, parsed);
-    const data = hashJson(pairs.map(({ promptIds, chosenIds, rejectedIds }) => [promptIds, chosenIds, rejectedIds]));
     let steps = 0;
     for await (const step of optimize({
       session,
       count: pairs.length,
       options: parsed,
-      identity: { loss: "dpo", config: model.config, dtype: model.options.dtype, data },
+      identity: async () => ({
+        loss: "dpo",
+        model: await identityOf(model),
+        data: hashJson(pairs.map(({ promptIds, chosenIds, rejectedIds }) => [promptIds, chosenIds, rejectedIds])),
+        reference: hashJson([Array.from(reference.chosen), Array.from(reference.rejected)]),
+      }),
       accumulate: (group) => gradient.accumulate(group),
     }, control)) {
       steps = step.totalSteps;

@@ -7,6 +7,7 @@ import { OrderCursor, type OrderState } from "../data/order";
 import { fail } from "../errors";
 import { latestCheckpoint, readProgress, restoreState, saveCheckpoint } from "../checkpoint/training-state";
 import { hashJson } from "../files";
+import type { Model } from "../model";
 import { learningRateAt } from "./schedule";
 import type { TrainingSession } from "./session";
 
@@ -28,6 +29,11 @@ export function isEncoded<T>(data: readonly unknown[] | Encoded<T>): data is Enc
   return !Array.isArray(data);
 }
 
+/** Stands for a model and its weights as they are. */
+export async function identityOf(model: Model): Promise<unknown> {
+  return { config: model.config, dtype: model.options.dtype, weights: await model.fingerprint() };
+}
+
 /** What a loss reports of a group; sums over micro-batches are its own business. */
 export interface GroupResult {
   loss: number;
@@ -39,8 +45,8 @@ export interface LoopJob<R extends GroupResult> {
   session: TrainingSession;
   count: number;
   options: LoopOptions;
-  /** Stands for the data, the model and the loss: a checkpoint of other ones is refused. */
-  identity: unknown;
+  /** Stands for the data, the model as it begins and the loss: a checkpoint of other ones is refused. */
+  identity: () => Promise<unknown>;
   /** Adds the gradient of the mean loss over these items. */
   accumulate: (items: readonly number[]) => Promise<R>;
 }
@@ -70,20 +76,22 @@ export function totalSteps(count: number, options: LoopOptions): number {
 
 class Checkpoints {
   private last = Date.now();
-  readonly identity: string;
+  private identity = "";
 
-  constructor(private readonly job: LoopJob<GroupResult>, private readonly control: TrainingControl) {
-    this.identity = hashJson({ identity: job.identity, options: job.options, count: job.count });
-  }
+  constructor(private readonly job: LoopJob<GroupResult>, private readonly control: TrainingControl) {}
 
+  /** To call before the first step: afterwards the weights no longer tell what was begun with. */
   async restore(): Promise<SavedLoop | undefined> {
     const where = this.control.checkpoint;
-    const found = where && (await latestCheckpoint(where.directory));
+    if (!where) return undefined;
+    const { identity, options, count } = this.job;
+    this.identity = hashJson({ identity: await identity(), options, count });
+    const found = await latestCheckpoint(where.directory);
     if (!found) return undefined;
     const saved = await readProgress<SavedLoop>(found);
     if (saved.identity !== this.identity) {
-      fail("ERR_CHECKPOINT", `${found}: belongs to a training with other data, options or model; remove it to start `
-        + "anew", { path: found });
+      fail("ERR_CHECKPOINT", `${found}: belongs to a training with other data, options or weights to begin `
+        + "with; load the model it began with, or remove it to start anew", { path: found });
     }
     await restoreState(found, this.job.session);
     return saved.progress;

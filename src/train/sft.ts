@@ -10,7 +10,7 @@ import { fail } from "../errors";
 import { hashJson } from "../files";
 import type { Model } from "../model";
 import type { SftEvent, SftStepEvent } from "./events";
-import { isEncoded, optimize, type GroupResult, type LoopStep, type TrainingControl } from "./loop";
+import { identityOf, isEncoded, optimize, type GroupResult, type LoopStep, type TrainingControl } from "./loop";
 import { TrainingSession } from "./session";
 
 /** Records of text, or what encodeSft made of them (already held to a length). */
@@ -72,13 +72,16 @@ export async function* sft(
     training: true,
   });
   try {
-    const data = hashJson(examples.map(({ promptIds, completionIds }) => [promptIds, completionIds]));
     let steps = 0;
     for await (const step of optimize({
       session,
       count: examples.length,
       options: parsed,
-      identity: { loss: "sft", config: model.config, dtype: model.options.dtype, data },
+      identity: async () => ({
+        loss: "sft",
+        model: await identityOf(model),
+        data: hashJson(examples.map(({ promptIds, completionIds }) => [promptIds, completionIds])),
+      }),
       accumulate: (group) => accumulate(session, group.map((index) => examples[index]!), parsed),
     }, control)) {
       steps = step.totalSteps;

@@ -112,3 +112,29 @@ test("an abort ends between steps; the checkpoint it leaves goes on as if nothin
   const score = async (model: Model) => losses(await steps(sft(model, rows, again)));
   expect(await score(resumed)).toEqual(await score(whole));
 });
+
+describe("a checkpoint is refused, and the weights stay, when", () => {
+  test("it began with other weights of the same shape", async () => {
+    const checkpoint = { directory: join(directory, "weights"), every_seconds: 0 };
+    for await (const event of sft(await fresh(), rows, options, { checkpoint })) {
+      if (event.type === "step" && event.step === 2) break;
+    }
+    const other = await Model.create(config, bpe, { device: "cpu", seed: 8 });
+    models.push(other);
+    const before = await other.fingerprint();
+    await expect(steps(sft(other, rows, options, { checkpoint }))).rejects.toMatchObject({
+      code: "ERR_CHECKPOINT", message: expect.stringMatching(/other data, options or weights.*load the model/),
+    });
+    expect(await other.fingerprint()).toBe(before);
+    await expect(steps(sft(await fresh(), rows, options, { checkpoint }))).resolves.toHaveLength(3);
+  });
+
+  test("its preferences were measured against another reference", async () => {
+    const checkpoint = { directory: join(directory, "reference"), every_seconds: 0 };
+    const zeros = { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };
+    await steps(dpo(await fresh(), pairs, options, { checkpoint, reference: zeros }));
+    const ones = { chosen: zeros.chosen.map(() => -1), rejected: zeros.rejected };
+    await expect(steps(dpo(await fresh(), pairs, options, { checkpoint, reference: ones })))
+      .rejects.toMatchObject({ code: "ERR_CHECKPOINT" });
+  });
+});
