@@ -9,6 +9,7 @@
 namespace selfrefine {
 
 /// Stores the keys and values of N rows; slots[n] = page * page_size + offset in the page, -1 = do not store.
+/// Slots are distinct: two rows in one slot would race, and no backend looks for that.
 struct KvCacheWrite {
   Tensor k_cache;  // (pages, K, page_size, D) T
   Tensor v_cache;  // (pages, K, page_size, D) T
