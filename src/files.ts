@@ -90,18 +90,58 @@ async function exists(path: string): Promise<boolean> {
   return stat(path).then(() => true, (error: unknown) => (codeOf(error) === "ENOENT" ? false : Promise.reject(error)));
 }
 
+/** Whether a process of this machine has the id. */
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) === "EPERM";
+  }
+}
+
+const TEMPORARY = /^\.(.+)\.tmp-(\d+)-[0-9a-f]{8}(\.old)?$/;
+
+/** Whether a name is that of a temporary of this file's making: half-written, or set aside. */
+export function isTemporary(name: string): boolean {
+  return TEMPORARY.test(name);
+}
+
+/** Targets this process is swapping: its own id cannot tell work under way from what an earlier process left. */
+const swapping = new Set<string>();
+
 /** Puts `temporary` in the place of `target`; what stood there comes back if the second rename fails. */
 export async function swapIn(temporary: string, target: string): Promise<void> {
   if (!(await exists(target))) return rename(temporary, target);
-  const aside = `${temporary}.old`;
-  await rename(target, aside);
+  const aside = `${temporarySibling(target)}.old`;
+  swapping.add(target);
   try {
-    await rename(temporary, target);
-  } catch (error) {
-    await rename(aside, target);
-    throw error;
+    await rename(target, aside);
+    await rename(temporary, target).catch(async (error: unknown) => {
+      await rename(aside, target);
+      throw error;
+    });
+  } finally {
+    swapping.delete(target);
   }
   await rm(aside, { recursive: true, force: true });
+}
+
+/**
+ * A process killed between the two renames of swapIn leaves the old content under another name alone: it comes back.
+ * To call before `path` is looked for; does nothing where something stands there.
+ */
+export async function recoverSwap(path: string): Promise<void> {
+  const target = resolve(path);
+  if (swapping.has(target) || (await exists(target).catch(() => true))) return;
+  const names = await readdir(dirname(target)).catch(() => []);
+  const aside = names.find((name) => {
+    const [, of, pid, old] = TEMPORARY.exec(name) ?? [];
+    return of === basename(target) && old !== undefined && (Number(pid) === process.pid || !isRunning(Number(pid)));
+  });
+  if (aside === undefined) return;
+  await rename(join(dirname(target), aside), target)
+    .catch((error: unknown) => Promise.reject(ioError(error, `put back ${aside} as`, path)));
 }
 
 /**
@@ -117,6 +157,7 @@ export async function atomicDirectory<T>(
   const target = resolve(path);
   const temporary = temporarySibling(target);
   try {
+    await recoverSwap(target);
     if (!options.replace && (await exists(target))) {
       fail("ERR_IO", `cannot write ${path}: it exists already; remove it or choose another name`, { path });
     }

@@ -1,7 +1,7 @@
 // A language model in memory: its weights on a device, its config and its tokenizer. Loads and saves Hugging Face
 // directories and llama2.c files. It does NOT train or sample; those take a Model.
 import { extname, join } from "node:path";
-import { atomicDirectory } from "./files";
+import { atomicDirectory, recoverSwap } from "./files";
 import { planRead, planWrite, writeModelConfig, type ReadPlan } from "./checkpoint/huggingface";
 import { readLlama2c } from "./checkpoint/llama2c";
 import { modelRules } from "./config/effects";
@@ -41,6 +41,7 @@ export class Model {
     options: Partial<ModelOptions> & { tokenizer?: Tokenizer } = {},
   ): Promise<Model> {
     const { tokenizer: given, ...rest } = options;
+    await recoverSwap(path);
     const llama2c = extname(path) === ".bin";
     if (llama2c && !given) {
       fail("ERR_INVALID_ARGUMENT", `${path}: a llama2.c file has no tokenizer; pass one as options.tokenizer`);

@@ -4,7 +4,7 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fail } from "../errors";
-import { atomicDirectory, ioError, readJson, stableJson, writeFileAtomic } from "../files";
+import { atomicDirectory, ioError, isTemporary, readJson, stableJson, writeFileAtomic } from "../files";
 import { buildHeader, readHeader } from "./safetensors";
 
 /** What is saved and restored: a TrainingSession, seen from here. */
@@ -49,7 +49,10 @@ async function isSame<P>(path: string, saved: SavedProgress<P>): Promise<boolean
   return there !== undefined && stableJson(there) === stableJson(saved);
 }
 
-/** Writes a checkpoint and then removes the older ones. @throws ERR_IO; the older ones are still there then */
+/**
+ * Writes a checkpoint and then removes the older ones, and what a killed process had half written.
+ * @throws ERR_IO; the older ones are still there then
+ */
 export async function saveCheckpoint<P>(
   directory: string, step: number, session: StatefulSession, saved: SavedProgress<P>,
 ): Promise<void> {
@@ -61,8 +64,9 @@ export async function saveCheckpoint<P>(
     await session.writeState(join(temporary, STATE_FILE), header.bytes);
     await writeFileAtomic(join(temporary, PROGRESS_FILE), `${stableJson(saved, 2)}\n`);
   }, { replace: true });
-  const older = (await checkpointsIn(directory)).filter((other) => other.path !== path);
-  await Promise.all(older.map((other) => rm(other.path, { recursive: true, force: true })));
+  const older = (await readdir(directory)).filter((name) => NAME.test(name) || isTemporary(name))
+    .map((name) => join(directory, name)).filter((other) => other !== path);
+  await Promise.all(older.map((other) => rm(other, { recursive: true, force: true })));
 }
 
 /** What was saved beside the state; read before the state, so that a foreign checkpoint changes nothing. */

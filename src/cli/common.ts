@@ -10,6 +10,7 @@ import { parseOptions } from "../config/parse";
 import { type TaskSource, wordproblemOptions } from "../config/run-options";
 import type { Split } from "../data/records";
 import { fail } from "../errors";
+import { recoverSwap } from "../files";
 import { Model } from "../model";
 import type { EvaluationSet } from "../run/questions";
 import { loadSet } from "../run/questions";
@@ -118,6 +119,7 @@ export async function openQuestions(flags: Flags, fallback?: Split): Promise<Eva
 
 /** Stops before hours of work would end in a name that is taken. @throws ERR_IO */
 export async function freeOutput(path: string, overwrite: unknown): Promise<string> {
+  await recoverSwap(path);
   const taken = await stat(path).catch(() => undefined);
   if (taken && overwrite !== true) {
     fail("ERR_IO", `${path} exists already; choose another --output, or give --overwrite`, { path });

@@ -5,7 +5,9 @@
 import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf, fail } from "../errors";
-import { hashJson, ioError, readJson, sha256File, stableJson, syncTree, writeFileAtomic } from "../files";
+import {
+  hashJson, ioError, isRunning, isTemporary, readJson, recoverSwap, sha256File, stableJson, syncTree, writeFileAtomic,
+} from "../files";
 
 /**
  * Part of every key: raise it when a stage comes to mean something else, and old results are computed anew.
@@ -35,6 +37,7 @@ export interface StageResult {
  * @throws ERR_IO
  */
 export async function pathKey(path: string): Promise<string> {
+  await recoverSwap(path);
   const isFolder = await stat(path).then(
     (entry) => entry.isDirectory(),
     () => false,
@@ -75,22 +78,13 @@ async function writeSeconds(directory: string, seconds: number): Promise<number>
   return seconds;
 }
 
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === "EPERM";
-  }
-}
-
 /** Stages this process computes now: a pid alone cannot tell two runs of one process apart. */
 const heldLocks = new Set<string>();
 
 /** Half-written files of a killed process are never read, and must not be published with the stage. */
 async function removeLeftovers(work: string): Promise<void> {
   const names = await readdir(work).catch((error: unknown) => Promise.reject(ioError(error, "read", work)));
-  const leftovers = names.filter((name) => /^\..+\.tmp-\d+-[0-9a-f]{8}(\.old)?$/.test(name));
+  const leftovers = names.filter(isTemporary);
   await Promise.all(leftovers.map((name) => rm(join(work, name), { recursive: true, force: true })));
 }
 

@@ -1,10 +1,12 @@
 // Atomic writing, reading with a place in every error, JSON and hashes that do not depend on the order of keys.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { atomicDirectory, hashJson, ioError, readJson, readText, sha256, sha256File, stableJson, writeFileAtomic }
-  from "../../src/files";
+import {
+  atomicDirectory, hashJson, ioError, readJson, readText, recoverSwap, sha256, sha256File, stableJson, writeFileAtomic,
+} from "../../src/files";
 
 const directory = mkdtempSync(join(tmpdir(), "selfrefine-files-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -40,6 +42,32 @@ test("a full disk names the file and the remedy", () => {
   expect(error.code).toBe("ERR_IO");
   expect(error.message).toBe(
     "cannot write out/model: the disk is full: free some space or choose a directory on another disk");
+});
+
+describe("a directory that a killed process had set aside", () => {
+  const gone = spawnSync(process.execPath, ["-e", "0"]).pid;
+  const aside = (name: string, pid: number) => {
+    mkdirSync(at(`.${name}.tmp-${pid}-0123abcd.old`));
+    writeFileSync(at(`.${name}.tmp-${pid}-0123abcd.old`, "x"), "old");
+  };
+
+  test("comes back before the name is looked at", async () => {
+    aside("swapped", gone);
+    await expect(atomicDirectory(at("swapped"), async () => undefined)).rejects.toThrow(/it exists already/);
+    expect(readFileSync(at("swapped", "x"), "utf8")).toBe("old");
+    expect(readdirSync(directory).filter((name) => name.includes("swapped"))).toEqual(["swapped"]);
+  });
+
+  test("stays where it is while its process lives, or when the name is taken", async () => {
+    aside("busy", process.ppid);
+    aside("taken", gone);
+    mkdirSync(at("taken"));
+    await recoverSwap(at("busy"));
+    await recoverSwap(at("taken"));
+    expect(readdirSync(directory)).not.toContain("busy");
+    expect(readdirSync(at("taken"))).toEqual([]);
+    for (const name of readdirSync(directory).filter((entry) => entry.startsWith("."))) rmSync(at(name), { recursive: true });
+  });
 });
 
 describe("atomicDirectory", () => {

@@ -1,6 +1,6 @@
 // sft() and dpo() as a program calls them: rows held to the model's positions, accumulation that is exact whatever the
 // cut, a first DPO loss of exactly ln 2, an abort that ends between steps, a resume equal to no interruption.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
@@ -111,6 +111,13 @@ test("an abort ends between steps; the checkpoint it leaves goes on as if nothin
   const again = { ...options, num_train_epochs: 1 };
   const score = async (model: Model) => losses(await steps(sft(model, rows, again)));
   expect(await score(resumed)).toEqual(await score(whole));
+});
+
+test("what a killed process left half written goes with the next checkpoint", async () => {
+  const checkpoint = { directory: join(directory, "killed"), every_seconds: 0 };
+  mkdirSync(join(checkpoint.directory, ".checkpoint-00000001.tmp-1-0123abcd"), { recursive: true });
+  await steps(sft(await fresh(), rows, options, { checkpoint }));
+  expect(readdirSync(checkpoint.directory)).toEqual(["checkpoint-00000003"]);
 });
 
 describe("a checkpoint is refused, and the weights stay, when", () => {
