@@ -67,7 +67,7 @@ async function examine(flags: Flags, context: Context, output: string): Promise<
         signal: context.signal,
         n_cot: trigger ? votes : 0,
         n_direct: trigger ? 0 : votes,
-        generation: { ...effectiveDecoding(decoding), seed },
+        generation: effectiveDecoding({ ...decoding, seed }),
       },
       work,
     );

@@ -1,5 +1,6 @@
 // Verb: preference pairs of sampled paths.
 import { resolve } from "node:path";
+import { pairRules } from "../config/effects";
 import { flagsOf, givenOptions } from "../config/flags";
 import { parseOptions } from "../config/parse";
 import { pairSection } from "../config/run-options";
@@ -69,9 +70,17 @@ export const pairsVerb: Verb = {
   ],
   run: async (flags, context) => {
     const output = await freeOutput(resolve(required(flags, "output", "a file")), flags["overwrite"]);
-    const options = parseOptions(pairSection, givenOptions(pairSection, flags), "pair options");
+    const options = parseOptions(
+      pairSection,
+      givenOptions(pairSection, flags),
+      "pair options",
+      pairRules as never,
+    );
     const { task, questions } = await openQuestions(flags, "train");
     const template = templateOf(flags);
+    if (template !== "chat" && flags["model"] !== undefined) {
+      fail("ERR_CONFIG", `--model has no effect with the template ${template}; leave it out`, { option: "model" });
+    }
     const tokenizer =
       template === "chat"
         ? {

@@ -6,6 +6,7 @@ import { generationRules } from "../config/effects";
 import { generationOptions, type GenerationOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { sampleOptions, type SampleOptions } from "../config/run-options";
+import { pathIssues } from "../config/run-rules";
 import { parsePromptRecord, type PromptRecord } from "../data/prompt-records";
 import { writeJsonl } from "../data/jsonl";
 import type { SampledPath } from "../data/records";
@@ -65,7 +66,7 @@ async function samplePaths(
       n_direct,
       template: templateOf(flags),
       signal: context.signal,
-      generation: { ...effectiveDecoding(decoding), seed },
+      generation: effectiveDecoding({ ...decoding, seed }),
     },
     work,
   );
@@ -108,6 +109,12 @@ async function fromPrompts(flags: Flags, context: Context, output: string): Prom
       option: "n-cot",
     });
   }
+  const idle = Object.keys({ ...QUESTION_FLAGS, ...TEMPLATE_FLAG }).find((name) => flags[name] !== undefined);
+  if (idle !== undefined) {
+    fail("ERR_CONFIG", `--${idle} has no effect with --prompts, which are used as they are; leave it out`, {
+      option: idle,
+    });
+  }
   const { n_direct: num_samples = 1, ...given } = givenOptions(samplingSchema, flags);
   const options = parseOptions(
     generationOptions,
@@ -135,6 +142,8 @@ async function fromTask(flags: Flags, context: Context, output: string): Promise
     "sample options",
     rules as never,
   );
+  const issue = pathIssues(options)[0];
+  if (issue) fail("ERR_CONFIG", issue.text);
   const { task, questions } = await openQuestions(flags, "train");
   const model = await openModel(flags);
   try {

@@ -4,7 +4,8 @@ import { flagsOf, givenOptions } from "../config/flags";
 import { sftOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { encodeSft } from "../data/encode";
-import { parseSftRecord } from "../data/formats";
+import { isInstruction, parseSftRecord } from "../data/formats";
+import { fail } from "../errors";
 import { sft } from "../train/sft";
 import { MODEL_FLAGS, openModel, required, TEMPLATE_FLAG, templateOf } from "./common";
 import { readNamed, TRAIN_FILE_FLAGS, trainOnFiles } from "./train-files";
@@ -34,6 +35,12 @@ export const sftVerb: Verb = {
     const given = givenOptions(sftOptions, flags);
     const options = parseOptions(sftOptions, given, "sft options", sftRules);
     const rows = await readNamed(required(flags, "train", "a file of records"), parseSftRecord);
+    const idle = ["template", "trigger"].find((name) => flags[name] !== undefined);
+    if (idle !== undefined && !rows.some(({ record }) => isInstruction(record))) {
+      fail("ERR_CONFIG", `--${idle} has no effect: no record has an instruction, each brings its own prompt; leave it out`, {
+        option: idle,
+      });
+    }
     await trainOnFiles(flags, context, openModel, {
       stage: "sft",
       encode: (model) =>

@@ -1,10 +1,17 @@
 // Which options need others to matter. Setting one where it would be ignored is an error, not silence.
+import type { PairOptions } from "../refine/options";
 import type { DpoOptions, GenerationOptions, ModelOptions, SftOptions } from "./options";
 import type { EffectRule } from "./parse";
 
-type Training = Pick<SftOptions, "lr_scheduler_type" | "min_lr_ratio" | "max_steps" | "num_train_epochs">;
+type Training = Pick<
+  SftOptions, "lr_scheduler_type" | "min_lr_ratio" | "warmup_ratio" | "max_steps" | "num_train_epochs"
+>;
+
+const afterWarmup = { hasEffect: (options: Training) => options.warmup_ratio < 1, because: "with warmup_ratio 1" };
 
 const trainingRules: readonly EffectRule<Training>[] = [
+  { option: "lr_scheduler_type", ...afterWarmup },
+  { option: "min_lr_ratio", ...afterWarmup },
   {
     option: "min_lr_ratio",
     hasEffect: (options) => options.lr_scheduler_type !== "constant",
@@ -30,6 +37,11 @@ export const sftRules = trainingRules as readonly EffectRule<SftOptions>[];
 export const dpoRules: readonly EffectRule<DpoOptions>[] = [
   ...(trainingRules as readonly EffectRule<DpoOptions>[]),
   {
+    option: "loss_type",
+    hasEffect: (options) => options.loss_type !== "robust" || options.label_smoothing > 0,
+    because: "as robust without label_smoothing, where it is sigmoid",
+  },
+  {
     option: "label_smoothing",
     hasEffect: (options) => options.label_smoothing === 0 || ["sigmoid", "robust"].includes(options.loss_type),
     because: "with loss_type hinge or ipo",
@@ -48,9 +60,18 @@ export const generationRules: readonly EffectRule<GenerationOptions>[] = [
   { option: "top_k", hasEffect: sampling, because: whenGreedy },
   { option: "top_p", hasEffect: sampling, because: whenGreedy },
   { option: "min_p", hasEffect: sampling, because: whenGreedy },
+  { option: "seed", hasEffect: sampling, because: whenGreedy },
   {
     option: "num_samples",
     hasEffect: (options) => sampling(options) || options.num_samples === 1,
     because: "with temperature 0: greedy samples are all the same",
+  },
+];
+
+export const pairRules: readonly EffectRule<Pick<PairOptions, "policy" | "max_teacher_share">>[] = [
+  {
+    option: "max_teacher_share",
+    hasEffect: (options) => options.policy !== "correctness",
+    because: "with policy correctness, which takes no chain of the teacher",
   },
 ];

@@ -1,10 +1,10 @@
 // Which options of a run file need others to matter or to be there at all. It does NOT check types: the
 // schema does.
 import { isProcedural, TASK_NAMES } from "../tasks";
-import { dpoRules, generationRules, modelRules, sftRules } from "./effects";
+import { dpoRules, generationRules, modelRules, pairRules, sftRules } from "./effects";
 import type { Issue, KeyPath } from "./issues";
 import { nearestName } from "./parse";
-import type { RunConfig, TaskSource } from "./run-options";
+import { type RunConfig, type SampleOptions, type TaskSource, wordproblemOptions } from "./run-options";
 import { teacherRules } from "./teacher-rules";
 
 interface Rule {
@@ -15,6 +15,19 @@ interface Rule {
 
 const decodingRules = generationRules.filter(({ option }) => option !== "num_samples") as readonly Rule[];
 
+const tokenizerRules: readonly Rule[] = ["vocab_size", "split_digits"].map((option) => ({
+  option,
+  hasEffect: (_, run) => run.student.from_scratch?.tokenizer === undefined,
+  because: "with from_scratch.tokenizer, which is not trained",
+}));
+
+const wordproblemRules: readonly Rule[] = Object.keys(wordproblemOptions.shape).map((option) => ({
+  option,
+  hasEffect: (_, { tasks }) =>
+    [tasks.train, ...tasks.in_domain, ...tasks.out_domain].some(({ task }) => isProcedural(task)),
+  because: "where no task is procedural",
+}));
+
 /** By section; `path` leads to the section. */
 const SECTIONS: readonly { path: KeyPath; rules: readonly Rule[] }[] = [
   { path: ["model"], rules: modelRules as readonly Rule[] },
@@ -23,6 +36,10 @@ const SECTIONS: readonly { path: KeyPath; rules: readonly Rule[] }[] = [
   { path: ["sample"], rules: decodingRules },
   { path: ["evaluation"], rules: decodingRules },
   { path: ["teacher"], rules: teacherRules as readonly Rule[] },
+  { path: ["pairs"], rules: pairRules as readonly Rule[] },
+  { path: ["student", "from_scratch"], rules: tokenizerRules },
+  { path: ["student", "from_scratch", "pretrain"], rules: sftRules as readonly Rule[] },
+  { path: ["wordproblems"], rules: wordproblemRules },
 ];
 
 function at(value: unknown, path: KeyPath): unknown {
@@ -95,20 +112,28 @@ function studentIssues(run: RunConfig): Issue[] {
     : [];
 }
 
-function samplingIssues(run: RunConfig): Issue[] {
+/** What is wrong with how many paths are to be drawn, and how. */
+export function pathIssues(sample: Pick<SampleOptions, "n_cot" | "n_direct" | "temperature">): Issue[] {
   const issues: Issue[] = [];
-  if (run.sample.n_cot + run.sample.n_direct === 0) {
+  if (sample.n_cot + sample.n_direct === 0) {
     issues.push({
       path: ["sample"],
       text: "sample: n_cot and n_direct are both 0: nothing would be sampled",
     });
   }
-  if (run.sample.temperature === 0 && Math.max(run.sample.n_cot, run.sample.n_direct) > 1) {
+  if (sample.temperature === 0 && Math.max(sample.n_cot, sample.n_direct) > 1) {
     issues.push({
       path: ["sample", "temperature"],
-      text: "sample.temperature 0 is greedy: more than one completion of a prompt would be the same",
+      text:
+        "sample.temperature 0 is greedy: more than one completion of a prompt would be the same; " +
+        "set n_cot and n_direct to at most 1",
     });
   }
+  return issues;
+}
+
+function samplingIssues(run: RunConfig): Issue[] {
+  const issues = pathIssues(run.sample);
   if (run.evaluation.votes > 1 && run.evaluation.temperature === 0) {
     issues.push({ path: ["evaluation", "votes"], text: "evaluation.votes has no effect with temperature 0" });
   }

@@ -6,12 +6,14 @@ interface Schedule {
   num_train_epochs: number;
   lr_scheduler_type: string;
   min_lr_ratio: number;
+  warmup_ratio: number;
 }
 
 export function effectiveTraining<T extends Schedule>(options: T): Partial<T> {
   const copy: Partial<T> = { ...options };
   if (options.max_steps > 0) delete copy.num_train_epochs;
-  if (options.lr_scheduler_type === "constant") delete copy.min_lr_ratio;
+  if (options.lr_scheduler_type === "constant" || options.warmup_ratio === 1) delete copy.min_lr_ratio;
+  if (options.warmup_ratio === 1) delete copy.lr_scheduler_type;
   return copy;
 }
 
@@ -20,6 +22,7 @@ interface Decoding {
   top_k: number;
   top_p: number;
   min_p: number;
+  seed: number;
 }
 
 export function effectiveDecoding<T extends Decoding>(options: T): Partial<T> {
@@ -28,6 +31,7 @@ export function effectiveDecoding<T extends Decoding>(options: T): Partial<T> {
   delete copy.top_k;
   delete copy.top_p;
   delete copy.min_p;
+  delete copy.seed;
   return copy;
 }
 

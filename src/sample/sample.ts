@@ -49,11 +49,15 @@ interface Request {
 }
 
 function toRequests(model: Model, prompts: readonly (string | Prompt)[], options: GenerationOptions): Request[] {
+  const longest = model.config.maxPositionEmbeddings - options.max_new_tokens;
+  if (longest < 1) {
+    fail("ERR_INVALID_ARGUMENT", `max_new_tokens ${options.max_new_tokens} leaves no room for a prompt: the model has `
+      + `${model.config.maxPositionEmbeddings} positions; ask for fewer`);
+  }
   const taken = new Set<number>();
   return prompts.map((item, index) => {
     const { prompt, key = index } = typeof item === "string" ? { prompt: item } : item;
     const ids = typeof prompt === "string" ? encodePrompt(model.tokenizer, prompt) : prompt;
-    const longest = model.config.maxPositionEmbeddings - options.max_new_tokens;
     if (ids.length === 0 || ids.length > longest) {
       fail("ERR_INVALID_ARGUMENT", `prompt ${index} has ${ids.length} tokens; with max_new_tokens `
         + `${options.max_new_tokens} this model takes 1 to ${longest}`, { prompt: index });

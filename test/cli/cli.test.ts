@@ -125,6 +125,26 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
       2,
       "--data has no effect",
     ],
+    [
+      ["eval", "--model", "m", "--task", "wordproblems", "--output", "e.jsonl", "--seed", "1"],
+      2,
+      "seed has no effect with temperature 0",
+    ],
+    [
+      ["sample", "--model", "m", "--task", "wordproblems", "--output", "s.jsonl", "--temperature", "0"],
+      2,
+      "set n_cot and n_direct to at most 1",
+    ],
+    [
+      ["sample", "--model", "m", "--prompts", "p.jsonl", "--output", "s.jsonl", "--template", "plain"],
+      2,
+      "--template has no effect with --prompts",
+    ],
+    [
+      ["pairs", "--task", "wordproblems", "--samples", "s", "--demonstrations", "d", "--output", "p", "--model", "m"],
+      2,
+      "--model has no effect with the template alpaca",
+    ],
     [["inspect", "no-such"], 1, "error [ERR_IO]: no-such: no such file or directory"],
     [["report", "."], 1, "no finished run is here"],
   ] as [string[], number, string][])("%j", async (args, code, text) => {
@@ -161,6 +181,9 @@ test("a broken line of a data file is named, with exit code 3", async () => {
     3,
     expect.stringContaining(`error [ERR_DATA]: ${path}:4: not valid JSON`),
   ]);
+  writeFileSync(path, `${good}\n`);
+  const idle = await selfrefine(["sft", "--model", "m", "--train", path, "--output", join(place.path, "o"), "--trigger"]);
+  expect([idle.code, idle.stderr]).toEqual([2, expect.stringContaining("--trigger has no effect: no record has an")]);
   writeFileSync(path, `${good}\n${JSON.stringify({ prompt: 3, completion: "x" })}\n`);
   const wrong = await selfrefine(["sft", "--model", "m", "--train", path, "--output", join(place.path, "o")]);
   expect([wrong.code, wrong.stderr]).toEqual([

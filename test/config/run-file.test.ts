@@ -60,6 +60,36 @@ describe("a fault names file, line, key and remedy", () => {
       "run.yaml:6: teacher.concurrency has no effect unless the teacher's kind is openai",
     ],
     [
+      "robust, which is sigmoid without smoothing",
+      `${BASE}dpo: { loss_type: robust }\n`,
+      "run.yaml:6: dpo.loss_type has no effect as robust without label_smoothing",
+    ],
+    [
+      "a schedule that the warm-up leaves no step",
+      `${BASE}sft: { warmup_ratio: 1, lr_scheduler_type: linear }\n`,
+      "run.yaml:6: sft.lr_scheduler_type has no effect with warmup_ratio 1",
+    ],
+    [
+      "a share of teacher's chains where none is taken",
+      `${BASE}pairs: { policy: correctness, max_teacher_share: 0.1 }\n`,
+      "run.yaml:6: pairs.max_teacher_share has no effect with policy correctness",
+    ],
+    [
+      "an idle option of the pretraining",
+      BASE.replace("2 }", "2, pretrain: { lr_scheduler_type: constant, min_lr_ratio: 0.1 } }"),
+      "run.yaml:3: student.from_scratch.pretrain.min_lr_ratio has no effect with lr_scheduler_type constant",
+    ],
+    [
+      "the size of a vocabulary that is not trained",
+      BASE.replace("2 }", "2, tokenizer: t, vocab_size: 300 }"),
+      "run.yaml:3: student.from_scratch.vocab_size has no effect with from_scratch.tokenizer",
+    ],
+    [
+      "knobs of word problems without any",
+      `${BASE.replace("task: wordproblems", "task: svamp, data: d")}wordproblems: { max_steps: 3 }\n`,
+      "run.yaml:6: wordproblems.max_steps has no effect where no task is procedural",
+    ],
+    [
       "an unknown task",
       BASE.replace("task: wordproblems", "task: wordproblem"),
       'run.yaml:5: tasks.train.task: no task "wordproblem"; did you mean wordproblems?',

@@ -66,7 +66,7 @@ export async function* evaluateStage(
           template: context.config.template,
           n_cot: trigger ? votes : 0,
           n_direct: trigger ? 0 : votes,
-          generation: { ...effectiveDecoding(decoding), seed },
+          generation: effectiveDecoding({ ...decoding, seed }),
           signal: context.control.signal,
         },
         work,

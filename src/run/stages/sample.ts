@@ -142,7 +142,7 @@ export async function* sampleStage(
           n_cot,
           n_direct,
           template: context.config.template,
-          generation: { ...effectiveDecoding(decoding), seed },
+          generation: effectiveDecoding({ ...decoding, seed }),
           signal: context.control.signal,
         },
         work,
