@@ -62,6 +62,9 @@ function toRequests(model: Model, prompts: readonly (string | Prompt)[], options
       fail("ERR_INVALID_ARGUMENT", `prompt ${index} has ${ids.length} tokens; with max_new_tokens `
         + `${options.max_new_tokens} this model takes 1 to ${longest}`, { prompt: index });
     }
+    if (!ids.every(Number.isInteger)) {
+      fail("ERR_INVALID_ARGUMENT", `prompt ${index} has a token id that is no integer`, { prompt: index });
+    }
     let unique = key | 0;
     while (taken.has(unique)) unique = (unique + 1) | 0;
     taken.add(unique);

@@ -4,7 +4,7 @@ import { dpoRules } from "../config/effects";
 import { dpoOptions, type DpoOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { encodePairs, type Encoded, type EncodedPair } from "../data/encode";
-import type { PairRecord } from "../data/formats";
+import { parsePairRecord, type PairRecord } from "../data/formats";
 import { packPairs } from "../data/packing";
 import { fail } from "../errors";
 import { hashJson } from "../files";
@@ -32,7 +32,7 @@ interface DpoGroupResult extends GroupResult {
 
 function encode(model: Model, data: DpoData, options: DpoOptions): Encoded<EncodedPair> {
   if (isEncoded(data)) return data;
-  const named = data.map((record, index) => ({ record, name: `pair ${index}` }));
+  const named = data.map((row, index) => ({ record: parsePairRecord(row, `pair ${index}`), name: `pair ${index}` }));
   return encodePairs(model.tokenizer, named, {
     maxLength: model.longestRow(options.max_length), overlong: options.overlong,
   });

@@ -4,7 +4,7 @@ import { sftRules } from "../config/effects";
 import { sftOptions, type SftOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { encodeSft, type Encoded, type EncodedSft } from "../data/encode";
-import type { InstructionRecord, SftRecord } from "../data/formats";
+import { parseSftRecord, type InstructionRecord, type SftRecord } from "../data/formats";
 import { packSft, type PackedExample } from "../data/packing";
 import { fail } from "../errors";
 import { hashJson } from "../files";
@@ -18,7 +18,7 @@ export type SftData = readonly (SftRecord | InstructionRecord)[] | Encoded<Encod
 
 function encode(model: Model, data: SftData, options: SftOptions): Encoded<EncodedSft> {
   if (isEncoded(data)) return data;
-  const named = data.map((record, index) => ({ record, name: `row ${index}` }));
+  const named = data.map((row, index) => ({ record: parseSftRecord(row, `row ${index}`), name: `row ${index}` }));
   return encodeSft(model.tokenizer, named, {
     maxLength: model.longestRow(options.max_length), overlong: options.overlong,
   });

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
-import { Model, dpo, sft, trainBpe, type DpoStepEvent, type SftOptions, type SftStepEvent } from "../../src";
+import { Model, dpo, sample, sft, trainBpe, type DpoStepEvent, type SftOptions, type SftStepEvent } from "../../src";
 import type { ModelConfig } from "../../src/native";
 import { Tokenizer } from "../../src/text/tokenizer";
 
@@ -67,6 +67,15 @@ describe("a row longer than the model's positions", () => {
       expect(all.at(-1)).toMatchObject({ type: "trained", dropped: 2 - trained, truncated: trained - 1 });
     }
   });
+});
+
+test("rows that are no records are named, with what is wanted", async () => {
+  const model = await fresh();
+  const half = [rows[0]!, { prompt: "one" }] as typeof rows;
+  await expect(steps(sft(model, half, options))).rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringContaining("row 1") });
+  const empty = [null] as unknown as typeof pairs;
+  await expect(steps(dpo(model, empty, options))).rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringContaining("pair 0") });
+  await expect(sample(model, [{ prompt: [1.5] }], { max_new_tokens: 4 }).next()).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
 });
 
 describe("accumulation", () => {
