@@ -14,7 +14,8 @@ export interface FoundNumber {
 
 const CURRENCY = String.raw`(?:\\?[$€£¥]\s*)?`;
 const DIGITS = String.raw`(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+`;
-const NUMBER = new RegExp(String.raw`([-−]?)${CURRENCY}([-−]?)(${DIGITS})(?:[eE][+-]?\d{1,3}(?!\w))?`, "gu");
+const SIGN = "([-−–]?)"; // hyphen, minus and, as typesetters and some models write it, en dash
+const NUMBER = new RegExp(String.raw`${SIGN}${CURRENCY}${SIGN}(${DIGITS})(?:[eE][+-]?\d{1,3}(?!\w))?`, "gu");
 const ORDINAL = /^(?:st|nd|rd|th)\b/;
 
 /** Calculator notes (<<48/2=24>>) go, \frac{a}{b} becomes a/b, LaTeX escapes of $ and % go. */

@@ -17,6 +17,7 @@ describe("behind an explicit marker", () => {
     ["The answer is 109,200,000.", "109200000"],
     ["The answer is -5", "-5"],
     ["The answer is −5", "-5"],
+    ["The answer is –5", "-5"],
     ["The answer is -$5.", "-5"],
     ["The answer is .5", "0.5"],
     ["The answer is 0.50 dollars", "0.5"],
