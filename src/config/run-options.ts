@@ -154,6 +154,18 @@ export const wordproblemOptions = z.strictObject({
   frames: z.array(z.enum(FRAME_NAMES)).min(1).optional().describe("kinds of stories"),
 });
 
+const rejectionOptions = z.strictObject({
+  distinct: z
+    .boolean()
+    .default(true)
+    .describe("each chosen path once; false: as often as pairs choose it, for as many updates as dpo makes"),
+  learning_rate: z.number().positive().optional().describe("peak learning rate"),
+  num_train_epochs: count.optional().describe("passes over the chosen paths"),
+  batch_size: count.optional().describe("rows of one optimizer step"),
+  warmup_ratio: share.optional().describe("share of the steps in which the learning rate rises from 0"),
+  weight_decay: z.number().min(0).optional().describe("decoupled weight decay of matrices"),
+});
+
 export const CONTROLS = ["dpo_without_sft", "rejection_sampling"] as const;
 export type Control = (typeof CONTROLS)[number];
 
@@ -190,6 +202,9 @@ export const runSchema = z.strictObject({
   dpo: dpoOptions.omit({ seed: true }).prefault({}).describe("phase 2: preference optimization"),
   iterations: count.default(1).describe("rounds of phase 2, each from the last model"),
   controls: z.array(z.enum(CONTROLS)).default([]).describe("comparisons: what else could explain the gain"),
+  rejection: rejectionOptions
+    .prefault({})
+    .describe("control rejection_sampling: how it is trained, where not as in phase 1"),
   evaluation: evaluationOptions.prefault({}).describe("how models are examined"),
   leakage: z
     .enum(["drop", "error"])

@@ -62,10 +62,13 @@ export interface ChosenCompletion {
   completion: string;
 }
 
-/** The chosen sides alone, each once: the other control, fine-tuning on what the pairs prefer. */
-export function chosenCompletions(pairs: readonly PreferencePair[]): ChosenCompletion[] {
+/**
+ * The chosen sides alone, the other control: fine-tuning on what the pairs prefer. Each once, or else as often as
+ * it is chosen: then it differs from the preference training in nothing but the loss.
+ */
+export function chosenCompletions(pairs: readonly PreferencePair[], once = true): ChosenCompletion[] {
   const records = pairs.map(({ id, task, prompt, chosen }) => ({ id, task, prompt, completion: chosen }));
-  return distinct(records, (record) => `${record.prompt}\u0000${record.completion}`);
+  return once ? distinct(records, (record) => `${record.prompt}\u0000${record.completion}`) : records;
 }
 
 function allHold(text: string): boolean {

@@ -1,4 +1,5 @@
 // The summary over seeds as text for a terminal. It does NOT compute.
+import type { SeedComparison } from "../evaluate/seeds";
 import type { SeedsCell, SeedsSummary } from "../run/seeds";
 import { percent, points, pValue } from "./format";
 import { columnTitle } from "./results";
@@ -9,33 +10,42 @@ function cellText({ mean, low, high }: SeedsCell): string {
   return `${percent(mean)} [${(100 * Math.max(0, low)).toFixed(1)}, ${(100 * Math.min(1, high)).toFixed(1)}]`;
 }
 
-/** Means with t intervals, then each row's paired differences from the baseline. */
-export function seedsText({ seeds, columns, rows, baseline, leaked }: SeedsSummary): string {
-  const table = textTable(
+function effectRow(name: string, versus: SeedComparison): string[] {
+  return [
+    name,
+    points(versus.mean),
+    `${points(versus.low)} to ${points(versus.high)}`,
+    `${versus.better}/${versus.equal}/${versus.worse}`,
+    pValue(versus.paired_t_p),
+  ];
+}
+
+function effectTable(
+  { rows, columns }: SeedsSummary,
+  against: string,
+  versus: (cell: SeedsCell) => SeedComparison | undefined,
+): string[] {
+  const effects = rows.flatMap(({ model, cells }) =>
+    columns.flatMap((column) => {
+      const effect = versus(cells[column.name] as SeedsCell);
+      return effect ? [effectRow(`${model}, ${columnTitle(column)}`, effect)] : [];
+    }),
+  );
+  const head = [`against ${against}, paired by seed`, "points", "95 % t interval", "+/=/−", "p (t)"];
+  return effects.length > 0 ? [textTable(head, effects)] : [];
+}
+
+/** Means with t intervals, then paired differences from the baseline, and of self-refined from its control. */
+export function seedsText(summary: SeedsSummary): string {
+  const { seeds, columns, rows, baseline, control, leaked } = summary;
+  const means = textTable(
     [`mean over ${seeds.length} seeds`, ...columns.map(columnTitle)],
     rows.map(({ model, cells }) => [model, ...columns.map(({ name }) => cellText(cells[name] as SeedsCell))]),
   );
-  const effects = rows
-    .filter(({ model }) => model !== baseline)
-    .flatMap(({ model, cells }) =>
-      columns.flatMap((column) => {
-        const versus = cells[column.name]?.versus_baseline;
-        return versus
-          ? [
-              [
-                `${model}, ${columnTitle(column)}`,
-                points(versus.mean),
-                `${points(versus.low)} to ${points(versus.high)}`,
-                `${versus.better}/${versus.equal}/${versus.worse}`,
-                pValue(versus.paired_t_p),
-              ],
-            ]
-          : [];
-      }),
-    );
-  const test = textTable(
-    [`against ${baseline}, paired by seed`, "points", "95 % t interval", "+/=/−", "p (t)"],
-    effects,
-  );
-  return `${table}\n\n${test}\n\n  evaluation questions in training data: ${leaked}`;
+  return [
+    means,
+    ...effectTable(summary, baseline, (cell) => cell.versus_baseline),
+    ...effectTable(summary, control, (cell) => cell.versus_control),
+    `  evaluation questions in training data: ${leaked}`,
+  ].join("\n\n");
 }

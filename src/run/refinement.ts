@@ -85,11 +85,13 @@ async function* rejectionSampling(
   tuned: ModelRef,
   pairs: Pairs,
 ): AsyncGenerator<RunEvent, NamedModel | string> {
-  const rows = chosenCompletions(await readOwn<PreferencePair>(join(pairs.result.directory, PAIRS_FILE)));
+  const chosenFrom = await readOwn<PreferencePair>(join(pairs.result.directory, PAIRS_FILE));
+  const { distinct } = context.config.rejection;
+  const rows = chosenCompletions(chosenFrom, distinct);
   if (rows.length === 0) return `${MODEL_NAMES.rejection}: not run, for there are no pairs`;
   return {
     name: MODEL_NAMES.rejection,
-    model: yield* rejectionStage(context, tuned, rows, pairs.result.key),
+    model: yield* rejectionStage(context, tuned, rows, `${pairs.result.key}${distinct ? "" : ", repeated"}`),
   };
 }
 

@@ -19,6 +19,8 @@ export interface SeedsCell extends SeedSummary {
   values: number[];
   /** Against instruction-tuned, the same seed; absent in that row. */
   versus_baseline?: SeedComparison;
+  /** Self-refined against fine-tuning on the chosen paths, the same seed; absent without that control. */
+  versus_control?: SeedComparison;
 }
 
 export interface SeedsSummary {
@@ -31,6 +33,7 @@ export interface SeedsSummary {
   columns: MatrixColumn[];
   rows: { model: string; cells: Record<string, SeedsCell> }[];
   baseline: string;
+  control: string;
   /** Evaluation questions found in training data, over all seeds: 0. */
   leaked: number;
   seconds: number[];
@@ -39,26 +42,31 @@ export interface SeedsSummary {
   file: string;
 }
 
-function rowsOf(summaries: readonly RunSummary[]): SeedsSummary["rows"] {
-  const { matrix } = summaries[0] as RunSummary;
-  // A control may be impossible with some seed: only rows that all seeds have can be compared.
-  const models = matrix.rows
-    .map(({ model }) => model)
-    .filter((model) => summaries.every((one) => one.matrix.rows.some((row) => row.model === model)));
+/** Rows that all seeds have, for a control may be impossible with some seed: only these can be compared. */
+function commonModels(summaries: readonly RunSummary[]): string[] {
+  const [first, ...others] = summaries.map(({ matrix }) => matrix.rows.map(({ model }) => model));
+  return (first as string[]).filter((model) => others.every((models) => models.includes(model)));
+}
+
+export function rowsOf(summaries: readonly RunSummary[]): SeedsSummary["rows"] {
+  const { columns } = (summaries[0] as RunSummary).matrix;
+  const models = commonModels(summaries);
   const values = (model: string, column: string): number[] =>
-    summaries.map((one) => one.matrix.rows.find((row) => row.model === model)?.cells[column]?.accuracy ?? 0);
+    summaries.map(({ matrix }) => matrix.rows.find((row) => row.model === model)?.cells[column]?.accuracy ?? 0);
+  const cell = (model: string, column: string): SeedsCell => {
+    const own = values(model, column);
+    const versus = (other: string) => compareSeeds(values(other, column), own);
+    const isControlled = model === MODEL_NAMES.refined && models.includes(MODEL_NAMES.rejection);
+    return {
+      ...summarizeSeeds(own),
+      values: own,
+      ...(model === MODEL_NAMES.tuned ? {} : { versus_baseline: versus(MODEL_NAMES.tuned) }),
+      ...(isControlled ? { versus_control: versus(MODEL_NAMES.rejection) } : {}),
+    };
+  };
   return models.map((model) => ({
     model,
-    cells: Object.fromEntries(
-      matrix.columns.map(({ name }): [string, SeedsCell] => {
-        const own = values(model, name);
-        const versus =
-          model === MODEL_NAMES.tuned
-            ? {}
-            : { versus_baseline: compareSeeds(values(MODEL_NAMES.tuned, name), own) };
-        return [name, { ...summarizeSeeds(own), values: own, ...versus }];
-      }),
-    ),
+    cells: Object.fromEntries(columns.map(({ name }) => [name, cell(model, name)])),
   }));
 }
 
@@ -87,6 +95,7 @@ export async function runSeeds(
     columns: first.matrix.columns,
     rows: rowsOf(summaries),
     baseline: MODEL_NAMES.tuned,
+    control: MODEL_NAMES.rejection,
     leaked: summaries.reduce((sum, { data }) => sum + data.leakage.left, 0),
     seconds: summaries.map(({ seconds }) => seconds),
     notes: [...new Set(summaries.flatMap(({ notes }) => notes))],

@@ -246,9 +246,11 @@ describe("controls", () => {
     const loose = rejectionSample(task, [question("a")], [path("a", "cot", lucky)], new Map([["a", "5"]]), { check_equations: false });
     expect(loose.demonstrations).toHaveLength(1);
   });
-  test("the chosen sides alone, each once", () => {
+  test("the chosen sides alone, each once or as often as chosen", () => {
     const { pairs } = build([path("a", "cot", RIGHT), path("a", "direct", "7"), path("a", "direct", "8", 1)]);
     expect(pairs).toHaveLength(2);
-    expect(chosenCompletions(pairs)).toEqual([{ id: "a", task: "gsm8k", prompt: "Q", completion: RIGHT }]);
+    const row = { id: "a", task: "gsm8k", prompt: "Q", completion: RIGHT };
+    expect(chosenCompletions(pairs)).toEqual([row]);
+    expect(chosenCompletions(pairs, false)).toEqual([row, row]);
   });
 });

@@ -5,6 +5,7 @@ import type { Encoded, EncodedSft } from "../../data/encode";
 import { encodeSft } from "../../data/encode";
 import type { Demonstration } from "../../data/records";
 import type { SftRecord } from "../../data/formats";
+import type { RunConfig } from "../../config/run-options";
 import { Model } from "../../model";
 import { sft } from "../../train/sft";
 import { type RunContext, wanted } from "../context";
@@ -18,6 +19,7 @@ interface SftSource {
   /** Name of the stage, and of its seed. */
   name: string;
   key: string;
+  options: RunConfig["sft"];
   rows: (model: Model) => Promise<Encoded<EncodedSft>>;
 }
 
@@ -31,7 +33,7 @@ async function* trainStage(
   const spec = {
     name: source.name,
     options: {
-      sft: config.sft,
+      sft: source.options,
       seed,
       template: config.template,
       trigger: config.demonstration_trigger,
@@ -55,7 +57,7 @@ async function* compute(
   try {
     const encoded = await source.rows(model);
     yield* audit(context.config.audit, source.name, work, model, encoded.examples);
-    const options = { ...effectiveTraining(context.config.sft), seed };
+    const options = { ...effectiveTraining(source.options), seed };
     const events = sft(model, encoded, options, trainingControl(context.control, work));
     const counts = yield* follow(events, source.name, work, encoded.examples.length);
     await saveTrained(model, work, {
@@ -78,6 +80,7 @@ export function sftStage(
   return trainStage(context, base, {
     name: "sft",
     key,
+    options: context.config.sft,
     rows: async (model) => {
       const rows = wanted(
         await readOwn<Demonstration>(demonstrations),
@@ -96,10 +99,13 @@ export function rejectionStage(
   rows: readonly (SftRecord & { id: string })[],
   key: string,
 ): AsyncGenerator<RunEvent, ModelRef> {
-  const { max_length, overlong } = context.config.sft;
+  const { distinct: _, ...instead } = context.config.rejection;
+  const options = { ...context.config.sft, ...instead };
+  const { max_length, overlong } = options;
   return trainStage(context, from, {
     name: "rejection-sampling",
     key,
+    options,
     rows: (model) =>
       Promise.resolve(
         encodeSft(
