@@ -118,13 +118,17 @@ function seedsOf(flags: Flags): number[] | undefined {
   return seeds;
 }
 
-/** What a result file holds of a run: all numbers but the logs of single steps. */
-function withoutSteps({ trainings, ...summary }: RunSummary): unknown {
+/**
+ * What a result file holds of a run: all numbers but the logs of single steps, and no text of the data, whose licence
+ * may not let a result be passed on.
+ */
+function numbersOf({ trainings, examples: _examples, data, ...summary }: RunSummary): unknown {
   const shortened = trainings.map(({ steps, ...training }) => ({
     ...training,
     last_step: steps.at(-1) ?? null,
   }));
-  return { ...summary, trainings: shortened };
+  const { examples: _leaks, ...leakage } = data.leakage;
+  return { ...summary, data: { ...data, leakage }, trainings: shortened };
 }
 
 /** The numbers with the command that makes them, where --result says. */
@@ -148,7 +152,7 @@ export async function runConfig(config: RunConfig, flags: Flags, context: Contex
   if (seeds === undefined) {
     const { summary, report } = await followRun(runPipeline(config, { directory }, control), context);
     context.terminal.finish();
-    await keepResult(flags, withoutSteps(summary));
+    await keepResult(flags, numbersOf(summary));
     context.print(`\n${resultText(summary)}\n\n  report: ${report}`);
     return;
   }
