@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,7 +14,7 @@
 namespace selfrefine {
 
 struct BackendOptions {
-  std::string name = "cpu";  // "cpu" or "reference"
+  std::string name = "cpu";  // one of backend_names()
   int threads = 0;           // 0 = every processor this process may use
 };
 
@@ -29,6 +30,19 @@ class Backend {
   /// Made for few large arenas that live long, not for temporaries. It may outlive the backend: a view that JavaScript
   /// still holds must not keep threads and packing buffers.
   virtual std::shared_ptr<void> allocate(const char* arena, size_t bytes) = 0;
+
+  /// The same, but host code may read and write it too: batches, indices, results. What allocate() gives may lie where
+  /// only ops and copy() reach it.
+  virtual std::shared_ptr<void> allocate_shared(const char* arena, size_t bytes) { return allocate(arena, bytes); }
+
+  /// Copies between any two of host memory, allocate()d and allocate_shared() memory, after all ops so far; returns
+  /// when done.
+  virtual void copy(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+  /// Sets bytes to 0, after all ops so far.
+  virtual void zero(void* memory, size_t bytes) { std::memset(memory, 0, bytes); }
+  /// Returns when all ops so far are done: only then may the host read what they wrote to shared memory, or write what
+  /// they read.
+  virtual void synchronize() {}
 
   /// Bytes of the work areas and packed weights that the backend keeps for itself, as they have grown so far. May be
   /// asked from any thread, at any time.

@@ -1,0 +1,82 @@
+// The backend on an NVIDIA GPU: one stream, kernels of kernels/<family>/cuda.cu launched in order on it. Device memory
+// comes from allocate(), what the host reads and writes too from allocate_shared(): pinned memory, the same address on
+// both sides. run() returns when its work is queued; synchronize() when it is done.
+// Compiled by nvcc it is the backend "cuda"; compiled by g++ over sim/sim.h it is "cuda-sim", where all is synchronous.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "backend.h"
+#include "cuda/gemm.h"
+#include "cuda/language.h"
+
+namespace selfrefine {
+
+/// Throws ERR_CUDA, or ERR_OUT_OF_MEMORY, naming what was tried, unless `status` is success.
+void check_cuda(cudaError_t status, const char* what);
+
+class CudaBackend final : public Backend {
+ public:
+  /// Throws ERR_CUDA where there is no usable device, with the reason and the remedy.
+  explicit CudaBackend(const BackendOptions& options);
+  ~CudaBackend() override;
+
+  const char* name() const override;
+  std::string description() const override;
+  std::shared_ptr<void> allocate(const char* arena, size_t bytes) override;
+  std::shared_ptr<void> allocate_shared(const char* arena, size_t bytes) override;
+  void copy(void* to, const void* from, size_t bytes) override;
+  void zero(void* memory, size_t bytes) override;
+  void synchronize() override;
+  int64_t scratch_bytes() const override { return scratch_bytes_.load(std::memory_order_relaxed); }
+  void freeze(std::span<const Tensor>) override {}
+  void thaw() override {}
+
+ protected:
+#define SELFREFINE_DECLARE(Op) void compute(const Op& op) override;
+  SELFREFINE_OPS(SELFREFINE_DECLARE)
+#undef SELFREFINE_DECLARE
+
+ private:
+  /// Device work areas, one a purpose, which grow to what the ops need and are then kept. The contents are lost from
+  /// one op to the next.
+  enum class Scratch { gemm, logits, rows, partials, attention, sampling, count };
+  void* scratch(Scratch purpose, size_t bytes);
+  template <typename T>
+  T* scratch_of(Scratch purpose, int64_t elements) {
+    return static_cast<T*>(scratch(purpose, static_cast<size_t>(elements) * sizeof(T)));
+  }
+
+  /// Queues a matrix product; see cuda/gemm.h. Implemented in cuda/gemm.cu.
+  void multiply(const CudaGemm& gemm);
+
+  /// To call after each LAUNCH: throws ERR_CUDA with the op's name if the launch was refused.
+  void launched(const char* op) { check_cuda(cudaGetLastError(), op); }
+
+  struct Area {
+    void* data = nullptr;
+    size_t bytes = 0;
+  };
+
+  int device_ = 0;
+  cudaDeviceProp properties_{};
+  cudaStream_t stream_{};
+  std::array<Area, static_cast<size_t>(Scratch::count)> areas_;
+  std::atomic<int64_t> scratch_bytes_{0};
+};
+
+/// Calls f with a zero of the device's storage type of a real-valued tensor, float or bfloat16.
+template <typename F>
+decltype(auto) visit_device(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32: return f(float{});
+    case DType::bf16: return f(bfloat16{});
+    default:
+      fail(ErrorCode::unsupported, "dtype ", name_of(dtype), " is not computed in, expected float32 or bfloat16");
+  }
+}
+
+}  // namespace selfrefine
