@@ -1,0 +1,87 @@
+// Eight neighbouring values of a row in a thread's registers, as floats: what the kernels that only pass over memory
+// load, compute on and store. 16 bytes at a time where the address allows it, one element at a time where not.
+#pragma once
+
+#include "cuda/device.cuh"
+
+namespace selfrefine::cuda {
+
+/// Elements of a thread: one 16-byte access of bfloat16, two of float.
+constexpr int kLanes = 8;
+
+struct Lanes {
+  float values[kLanes];
+  __device__ __forceinline__ float& operator[](int i) { return values[i]; }
+  __device__ __forceinline__ float operator[](int i) const { return values[i]; }
+};
+
+/// True where every row of `columns` elements from these addresses is whole Lanes of 16-byte accesses.
+template <typename T, typename... Pointers>
+bool lanes_packable(int64_t columns, Pointers... pointers) {
+  return columns % kLanes == 0 && packable<T>(columns, pointers...);
+}
+
+/// The first `count` (8 or more: all) values from `from`, zeros for the others. kPacked: `from` is divisible by 16 and
+/// `count` is 8 or more, or not positive.
+template <bool kPacked, typename T>
+__device__ __forceinline__ Lanes load_lanes(const T* from, int64_t count) {
+  Lanes lanes;
+  if (kPacked && count > 0) {
+#pragma unroll
+    for (int i = 0; i < kLanes; i += kPack<T>) {
+      const Pack<T> pack = load_pack(from + i);
+#pragma unroll
+      for (int j = 0; j < kPack<T>; ++j) lanes[i + j] = to_float(pack.values[j]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kLanes; ++i) lanes[i] = !kPacked && i < count ? to_float(from[i]) : 0.0f;
+  }
+  return lanes;
+}
+
+template <typename T>
+__device__ __forceinline__ Pack<T> pack_of(const float* values) {
+  Pack<T> pack;
+  if constexpr (sizeof(T) == sizeof(float)) {
+#pragma unroll
+    for (int i = 0; i < kPack<T>; ++i) pack.values[i] = values[i];
+  } else {
+#pragma unroll
+    for (int i = 0; i < kPack<T>; i += 2) {  // one instruction rounds two
+      const __nv_bfloat162 pair = __floats2bfloat162_rn(values[i], values[i + 1]);
+      pack.values[i] = pair.x;
+      pack.values[i + 1] = pair.y;
+    }
+  }
+  return pack;
+}
+
+/// Stores the first `count` values, as load_lanes() reads them.
+template <bool kPacked, typename T>
+__device__ __forceinline__ void store_lanes(T* to, const Lanes& lanes, int64_t count) {
+  if (kPacked) {
+    if (count <= 0) return;
+#pragma unroll
+    for (int i = 0; i < kLanes; i += kPack<T>) {
+      store_pack(to + i, pack_of<T>(lanes.values + i));
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kLanes; ++i) {
+      if (i < count) to[i] = from_float<T>(lanes[i]);
+    }
+  }
+}
+
+/// Blocks of `threads` threads for one thread each.
+inline unsigned blocks_for(int64_t count, int threads) {
+  return static_cast<unsigned>((count + threads - 1) / threads);
+}
+
+/// This thread's number in a one-dimensional grid.
+__device__ __forceinline__ int64_t grid_thread() {
+  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+}  // namespace selfrefine::cuda
