@@ -88,4 +88,12 @@ void* CudaBackend::scratch(Scratch purpose, size_t bytes) {
   return area.data;
 }
 
+const void* CudaBackend::upload_bytes(Table table, const void* host, size_t bytes) {
+  DeviceTable& known = tables_[static_cast<size_t>(table)];
+  const size_t before = known.bytes();
+  const void* device = known.upload(host, bytes, stream_);
+  scratch_bytes_ += static_cast<int64_t>(known.bytes()) - static_cast<int64_t>(before);
+  return device;
+}
+
 }  // namespace selfrefine

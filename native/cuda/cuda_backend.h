@@ -10,6 +10,7 @@
 #include <string>
 
 #include "backend.h"
+#include "cuda/device_table.h"
 #include "cuda/gemm.h"
 #include "cuda/language.h"
 
@@ -50,6 +51,20 @@ class CudaBackend final : public Backend {
     return static_cast<T*>(scratch(purpose, static_cast<size_t>(elements) * sizeof(T)));
   }
 
+  /// Tables that the host makes, or has checked, and kernels read; ops that share one take turns.
+  enum class Table {
+    tokens, token_runs, positions, rows, segments, attention_work, targets, sequences, slots, pages, lengths, keys,
+    count
+  };
+  /// A copy on the device of `count` elements, for kernels launched before the next upload to this table: all index
+  /// tensors (positions, segments, ...) and all lists of work go this way. See DeviceTable: equal contents cost only a
+  /// comparison, and `host` may be a local vector.
+  template <typename T>
+  const T* upload(Table table, const T* host, int64_t count) {
+    return static_cast<const T*>(upload_bytes(table, host, static_cast<size_t>(count) * sizeof(T)));
+  }
+  const void* upload_bytes(Table table, const void* host, size_t bytes);
+
   /// Queues a matrix product; see cuda/gemm.h. Implemented in cuda/gemm.cu.
   void multiply(const CudaGemm& gemm);
 
@@ -65,6 +80,7 @@ class CudaBackend final : public Backend {
   cudaDeviceProp properties_{};
   cudaStream_t stream_{};
   std::array<Area, static_cast<size_t>(Scratch::count)> areas_;
+  std::array<DeviceTable, static_cast<size_t>(Table::count)> tables_;
   std::atomic<int64_t> scratch_bytes_{0};
 };
 
