@@ -50,7 +50,6 @@ void __tsan_write_range(void*, unsigned long);
 #define __device__
 #define __host__
 #define __forceinline__ inline
-#define __noinline__ __attribute__((noinline))
 #if defined(__SANITIZE_THREAD__)
 #define __shared__ static  // GCC's TSan does not instrument thread_local variables; blocks then run on one OS thread
 #else
