@@ -1,0 +1,134 @@
+// The PTX instructions of sm_80 that kernels use, each as a function: bf16 matrix products on tensor cores, loads of
+// their fragments from shared memory, asynchronous copies into it. Emulated lane by lane where there is no nvcc.
+// All but the copies are warp collectives: every lane of the warp must call them.
+#pragma once
+
+#include "cuda/language.h"
+
+namespace selfrefine::cuda {
+
+// Fragments of mma_m16n8k16 (l = lane, g = l / 4, t = l % 4), two consecutive elements a register, the lower first:
+//   a  (16, 16)  a[0]: row g, columns 2t..   a[1]: row g + 8   a[2]: row g, columns 8 + 2t..   a[3]: row g + 8, those
+//   b  (16, 8)   b0: rows 2t.., column g     b1: rows 8 + 2t..
+//   d  (16, 8)   d[0], d[1]: row g, columns 2t, 2t + 1          d[2], d[3]: row g + 8
+// ldmatrix_x4: lane l gives the address of a row of 8 elements, row l % 8 of matrix l / 8; r[i] then holds of matrix i
+// the elements (g, 2t) and (g, 2t + 1), and transposed those at (2t, g) and (2t + 1, g). Addresses divisible by 16.
+
+#if defined(CUDASIM)
+
+// A collective's place in the source, which must be the same for all lanes, is its line here; negative, because
+// sim.h numbers the other collectives from 0 on.
+#define SELFREFINE_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+namespace sim {
+
+/// The float of one half (0 = lower) of a register that `lane` gave to a collective.
+SIM_QUIET inline float element(const unsigned char (*given)[64], unsigned lane, unsigned reg, unsigned half) {
+  uint32_t word;
+  __builtin_memcpy(&word, given[lane] + 4 * reg, sizeof word);
+  return std::bit_cast<float>(half ? word & 0xffff0000u : word << 16);
+}
+
+SIM_QUIET inline const bfloat16* row_address(const unsigned char (*given)[64], unsigned lane) {
+  const bfloat16* row;
+  __builtin_memcpy(&row, given[lane], sizeof row);
+  return row;
+}
+
+template <bool kTransposed>
+void ldmatrix_x4(uint32_t (&r)[4], const void* row, const char* file, int line) {
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) cudasim::fail("misaligned ldmatrix row", file, line);
+  const auto* given = cudasim::collective(0xffffffffu, &row, sizeof row, file, line, -line);
+  const unsigned lane = cudasim::lane(), g = lane / 4, t = lane % 4 * 2;
+  for (unsigned matrix = 0; matrix < 4; ++matrix) {
+    const auto at = [&](unsigned i, unsigned j) { return row_address(given, matrix * 8 + i)[j]; };
+    const bfloat16 low = kTransposed ? at(t, g) : at(g, t);
+    const bfloat16 high = kTransposed ? at(t + 1, g) : at(g, t + 1);
+    r[matrix] = low.u | static_cast<uint32_t>(high.u) << 16;
+  }
+}
+
+}  // namespace sim
+
+/// d += a b
+SIM_QUIET inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, SELFREFINE_SITE) {
+  const uint32_t own[6] = {a[0], a[1], a[2], a[3], b0, b1};
+  const auto* given = cudasim::collective(0xffffffffu, own, sizeof own, file, line, -line);
+  const unsigned lane = cudasim::lane();
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned row = lane / 4 + (i >= 2 ? 8 : 0), column = lane % 4 * 2 + i % 2;
+    float sum = 0;
+    for (unsigned k = 0; k < 16; ++k) {
+      sum += sim::element(given, row % 8 * 4 + k % 8 / 2, (row >= 8) + 2 * (k >= 8), k % 2) *
+             sim::element(given, column * 4 + k % 8 / 2, 4 + (k >= 8), k % 2);
+    }
+    d[i] += sum;
+  }
+}
+
+inline void ldmatrix_x4(uint32_t (&r)[4], const void* row, SELFREFINE_SITE) {
+  sim::ldmatrix_x4<false>(r, row, file, line);
+}
+inline void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row, SELFREFINE_SITE) {
+  sim::ldmatrix_x4<true>(r, row, file, line);
+}
+
+/// Starts to copy 16 bytes to shared memory, or to fill them with zeros unless `valid`. Both addresses divisible by 16;
+/// `from` must be readable memory or is not read if not valid.
+inline void cp_async_16(void* to, const void* from, bool valid = true) {
+  cudasim::cp_async(to, from, 16, valid ? 16 : 0);
+}
+/// Ends a group: the copies this thread started since the last one.
+inline void cp_async_commit() { ++cudasim::g.cur->cp_group; }
+/// Waits until at most the kPending newest groups of this thread are still on their way. What other threads copied is
+/// there after a barrier only.
+template <int kPending>
+void cp_async_wait() {
+  cudasim::cp_async_wait(kPending);
+}
+
+#undef SELFREFINE_SITE
+
+#else
+
+__device__ __forceinline__ uint32_t shared_address(const void* p) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+
+__device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+__device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+__device__ __forceinline__ void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+__device__ __forceinline__ void cp_async_16(void* to, const void* from, bool valid = true) {
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+               "r"(valid ? 16 : 0)
+               : "memory");
+}
+
+__device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+template <int kPending>
+__device__ __forceinline__ void cp_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+#endif
+
+}  // namespace selfrefine::cuda
