@@ -53,8 +53,8 @@ class CudaBackend final : public Backend {
 
   /// Tables that the host makes, or has checked, and kernels read; ops that share one take turns.
   enum class Table {
-    tokens, token_runs, positions, rows, segments, attention_work, targets, sequences, slots, pages, lengths, keys,
-    count
+    tokens, token_runs, positions, rows, row_sources, segments, attention_work, targets, sequences, slots, pages,
+    lengths, keys, count
   };
   /// A copy on the device of `count` elements, for kernels launched before the next upload to this table: all index
   /// tensors (positions, segments, ...) and all lists of work go this way. See DeviceTable: equal contents cost only a

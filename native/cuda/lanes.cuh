@@ -15,6 +15,14 @@ struct Lanes {
   __device__ __forceinline__ float operator[](int i) const { return values[i]; }
 };
 
+__device__ __forceinline__ void add(Lanes& sum, const Lanes& term) {
+#pragma unroll
+  for (int i = 0; i < kLanes; ++i) sum[i] += term[i];
+}
+
+/// Groups of kLanes that hold `columns` elements.
+__host__ __device__ __forceinline__ int64_t lane_groups(int64_t columns) { return (columns + kLanes - 1) / kLanes; }
+
 /// True where every row of `columns` elements from these addresses is whole Lanes of 16-byte accesses.
 template <typename T, typename... Pointers>
 bool lanes_packable(int64_t columns, Pointers... pointers) {
@@ -77,6 +85,12 @@ __device__ __forceinline__ void store_lanes(T* to, const Lanes& lanes, int64_t c
 /// Blocks of `threads` threads for one thread each.
 inline unsigned blocks_for(int64_t count, int threads) {
   return static_cast<unsigned>((count + threads - 1) / threads);
+}
+
+/// index / divisor of numbers that are not negative; 64-bit division, slow on a GPU, only where it is needed.
+__device__ __forceinline__ int64_t quotient(int64_t index, int64_t divisor) {
+  if (((index | divisor) >> 32) == 0) return static_cast<uint32_t>(index) / static_cast<uint32_t>(divisor);
+  return index / divisor;
 }
 
 /// This thread's number in a one-dimensional grid.
