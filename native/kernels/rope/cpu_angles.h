@@ -5,6 +5,7 @@
 
 #include "core/tensor.h"
 #include "kernels/rope/cpu_kernels.h"
+#include "kernels/rope/op.h"
 
 namespace selfrefine {
 
