@@ -1,4 +1,4 @@
-// Rows gathered by index: what the embedding and the selection of rows have in common. It moves bytes and knows no type.
+// Rows gathered by index: what the embedding and the selection of rows have in common. Moves bytes, knows no type.
 #pragma once
 
 #include "cuda/lanes.cuh"

@@ -68,6 +68,10 @@ class CudaBackend final : public Backend {
   /// Queues a matrix product; see cuda/gemm.h. Implemented in cuda/gemm.cu.
   void multiply(const CudaGemm& gemm);
 
+  /// Both rotary ops: turns the first `heads` heads of each row. In kernels/rope/cuda.cu.
+  void rotate(const Tensor& qkv, const Tensor& positions, const Tensor& inv_freq, int heads, bool interleaved,
+              float sign);
+
   /// To call after each LAUNCH: throws ERR_CUDA with the op's name if the launch was refused.
   void launched(const char* op) { check_cuda(cudaGetLastError(), op); }
 

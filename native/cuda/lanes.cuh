@@ -31,8 +31,8 @@ bool lanes_packable(int64_t columns, Pointers... pointers) {
 
 /// The first `count` (8 or more: all) values from `from`, zeros for the others. kPacked: `from` is divisible by 16 and
 /// `count` is 8 or more, or not positive.
-template <bool kPacked, typename T>
-__device__ __forceinline__ Lanes load_lanes(const T* from, int64_t count) {
+template <bool kPacked, typename T, typename Count>
+__device__ __forceinline__ Lanes load_lanes(const T* from, Count count) {
   Lanes lanes;
   if (kPacked && count > 0) {
 #pragma unroll
@@ -66,8 +66,8 @@ __device__ __forceinline__ Pack<T> pack_of(const float* values) {
 }
 
 /// Stores the first `count` values, as load_lanes() reads them.
-template <bool kPacked, typename T>
-__device__ __forceinline__ void store_lanes(T* to, const Lanes& lanes, int64_t count) {
+template <bool kPacked, typename T, typename Count>
+__device__ __forceinline__ void store_lanes(T* to, const Lanes& lanes, Count count) {
   if (kPacked) {
     if (count <= 0) return;
 #pragma unroll

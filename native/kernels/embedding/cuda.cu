@@ -52,8 +52,8 @@ int64_t list_token_runs(const int32_t* tokens, int64_t n, std::vector<int32_t>& 
 /// Thread (run, group of eight columns).
 template <typename T, bool kPacked>
 __global__ void __launch_bounds__(kThreads)
-    embedding_backward_kernel(float* dweight, const T* dout, const TokenRun* runs, const int32_t* rows, int64_t num_runs,
-                              int64_t columns) {
+    embedding_backward_kernel(float* dweight, const T* dout, const TokenRun* runs, const int32_t* rows,
+                              int64_t num_runs, int64_t columns) {
   const int64_t groups = lane_groups(columns);
   const int64_t index = quotient(grid_thread(), groups);
   if (index >= num_runs) return;
