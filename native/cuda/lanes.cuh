@@ -29,23 +29,41 @@ bool lanes_packable(int64_t columns, Pointers... pointers) {
   return columns % kLanes == 0 && packable<T>(columns, pointers...);
 }
 
+/// Lanes as they lie in memory: half the registers when T is bfloat16, for what is loaded long before it is used.
+template <typename T>
+struct RawLanes {
+  Pack<T> packs[kLanes / kPack<T>];
+};
+
 /// The first `count` (8 or more: all) values from `from`, zeros for the others. kPacked: `from` is divisible by 16 and
 /// `count` is 8 or more, or not positive.
 template <bool kPacked, typename T, typename Count>
-__device__ __forceinline__ Lanes load_lanes(const T* from, Count count) {
-  Lanes lanes;
-  if (kPacked && count > 0) {
+__device__ __forceinline__ RawLanes<T> load_raw(const T* from, Count count) {
+  RawLanes<T> raw;
 #pragma unroll
-    for (int i = 0; i < kLanes; i += kPack<T>) {
-      const Pack<T> pack = load_pack(from + i);
+  for (int i = 0; i < kLanes; i += kPack<T>) {
+    Pack<T>& pack = raw.packs[i / kPack<T>];
+    if (kPacked && count > 0) {
+      pack = load_pack(from + i);
+    } else {
 #pragma unroll
-      for (int j = 0; j < kPack<T>; ++j) lanes[i + j] = to_float(pack.values[j]);
+      for (int j = 0; j < kPack<T>; ++j) pack.values[j] = !kPacked && i + j < count ? from[i + j] : from_float<T>(0);
     }
-  } else {
-#pragma unroll
-    for (int i = 0; i < kLanes; ++i) lanes[i] = !kPacked && i < count ? to_float(from[i]) : 0.0f;
   }
+  return raw;
+}
+
+template <typename T>
+__device__ __forceinline__ Lanes to_lanes(const RawLanes<T>& raw) {
+  Lanes lanes;
+#pragma unroll
+  for (int i = 0; i < kLanes; ++i) lanes[i] = to_float(raw.packs[i / kPack<T>].values[i % kPack<T>]);
   return lanes;
+}
+
+template <bool kPacked, typename T, typename Count>
+__device__ __forceinline__ Lanes load_lanes(const T* from, Count count) {
+  return to_lanes(load_raw<kPacked>(from, count));
 }
 
 template <typename T>

@@ -6,10 +6,6 @@ namespace selfrefine {
 #define SELFREFINE_UNFINISHED(Op) \
   void CudaBackend::compute(const Op&) { fail(ErrorCode::unsupported, #Op, " has no CUDA kernel yet"); }
 
-SELFREFINE_UNFINISHED(RmsNormForward)
-SELFREFINE_UNFINISHED(RmsNormBackward)
-SELFREFINE_UNFINISHED(HeadNormForward)
-SELFREFINE_UNFINISHED(HeadNormBackward)
 SELFREFINE_UNFINISHED(AttentionForward)
 SELFREFINE_UNFINISHED(AttentionBackward)
 SELFREFINE_UNFINISHED(LmHeadForward)
