@@ -32,8 +32,11 @@ class Backend {
   virtual std::shared_ptr<void> allocate(const char* arena, size_t bytes) = 0;
 
   /// The same, but host code may read and write it too: batches, indices, results. What allocate() gives may lie where
-  /// only ops and copy() reach it.
+  /// only ops, copy() and zero() reach it, unless host_memory().
   virtual std::shared_ptr<void> allocate_shared(const char* arena, size_t bytes) { return allocate(arena, bytes); }
+
+  /// True if host code may touch what allocate() gives.
+  virtual bool host_memory() const { return true; }
 
   /// Copies between any two of host memory, allocate()d and allocate_shared() memory, after all ops so far; returns
   /// when done.
@@ -57,10 +60,14 @@ class Backend {
   template <typename Op>
   void run(const Op& op) {
     op.check();
+    enter();
     compute(op);
   }
 
  protected:
+  /// Called on the thread of each op, before it: a device may have to be made current there.
+  virtual void enter() {}
+
 #define SELFREFINE_DECLARE(Op) virtual void compute(const Op& op) = 0;
   SELFREFINE_OPS(SELFREFINE_DECLARE)
 #undef SELFREFINE_DECLARE

@@ -77,10 +77,11 @@ export interface NativeModel {
   description(): string;
   /**
    * The fp32 values of a parameter, shared, not copied: the same ArrayBuffer each time, valid even after dispose().
-   * With bf16 storage: the masters. After writing, call `sync`.
+   * With bf16 storage: the masters. After writing, call `sync`. Where the weights lie on a GPU it is a copy that each
+   * call renews; ERR_BUSY then while other work runs.
    */
   parameterView(name: string): ArrayBuffer;
-  /** To call after writing through a view: rounds masters to the storage type and drops what was packed of them. */
+  /** To call after writing through views: rounds masters to the storage type and drops what was packed of them. */
   sync(): void;
   /** Matrices normal(0, std), output projections of residual blocks normal(0, std / sqrt(2 L)), norms 1, biases 0. */
   initialize(seed: number, std: number): Promise<void>;
@@ -170,7 +171,7 @@ export interface NativeTrainer {
    * ERR_INVALID_ARGUMENT: gradients are zeroed and weights stay.
    */
   update(options: UpdateOptions): Promise<{ gradNorm: number }>;
-  /** The gradient of a parameter in fp32, shared; for tests. */
+  /** The gradient of a parameter in fp32, shared, or on a GPU a copy that each call renews; for tests. */
   gradientView(name: string): ArrayBuffer;
   /** Zeroes moments and gradients: a new run on the same memory. */
   reset(): Promise<void>;

@@ -26,9 +26,17 @@ CudaBackend::CudaBackend(const BackendOptions&) {
 }
 
 CudaBackend::~CudaBackend() {
+  cudaSetDevice(device_);
   cudaStreamSynchronize(stream_);
   for (const Area& area : areas_) cudaFree(area.data);
   cudaStreamDestroy(stream_);
+}
+
+void CudaBackend::enter() {
+  thread_local int current = -1;
+  if (current == device_) return;
+  check_cuda(cudaSetDevice(device_), "cudaSetDevice");
+  current = device_;
 }
 
 const char* CudaBackend::name() const {
@@ -44,6 +52,7 @@ std::string CudaBackend::description() const {
 }
 
 std::shared_ptr<void> CudaBackend::allocate(const char* arena, size_t bytes) {
+  enter();
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
   if (status == cudaErrorMemoryAllocation) {
@@ -60,20 +69,31 @@ std::shared_ptr<void> CudaBackend::allocate(const char* arena, size_t bytes) {
 }
 
 std::shared_ptr<void> CudaBackend::allocate_shared(const char* arena, size_t bytes) {
+  enter();
   void* memory = nullptr;
   check_cuda(cudaHostAlloc(&memory, bytes > 0 ? bytes : 1, cudaHostAllocPortable), arena);
   std::memset(memory, 0, bytes);
-  return {memory, [](void* p) { cudaFreeHost(p); }};
+  return {memory, [](void* p) {
+    cudaDeviceSynchronize();  // ops queued before an error may still read it
+    cudaFreeHost(p);
+  }};
 }
 
 void CudaBackend::copy(void* to, const void* from, size_t bytes) {
+  enter();
   check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_), "copy");
   synchronize();
 }
 
-void CudaBackend::zero(void* memory, size_t bytes) { check_cuda(cudaMemsetAsync(memory, 0, bytes, stream_), "zero"); }
+void CudaBackend::zero(void* memory, size_t bytes) {
+  enter();
+  check_cuda(cudaMemsetAsync(memory, 0, bytes, stream_), "zero");
+}
 
-void CudaBackend::synchronize() { check_cuda(cudaStreamSynchronize(stream_), "synchronize"); }
+void CudaBackend::synchronize() {
+  enter();
+  check_cuda(cudaStreamSynchronize(stream_), "synchronize");
+}
 
 void* CudaBackend::scratch(Scratch purpose, size_t bytes) {
   Area& area = areas_[static_cast<size_t>(purpose)];

@@ -32,11 +32,13 @@ class CudaBackend final : public Backend {
   void copy(void* to, const void* from, size_t bytes) override;
   void zero(void* memory, size_t bytes) override;
   void synchronize() override;
+  bool host_memory() const override { return false; }
   int64_t scratch_bytes() const override { return scratch_bytes_.load(std::memory_order_relaxed); }
   void freeze(std::span<const Tensor>) override {}
   void thaw() override {}
 
  protected:
+  void enter() override;
 #define SELFREFINE_DECLARE(Op) void compute(const Op& op) override;
   SELFREFINE_OPS(SELFREFINE_DECLARE)
 #undef SELFREFINE_DECLARE
