@@ -174,21 +174,21 @@ void add_method(Napi::Object& object, const char* name, F&& f) {
                        name));
 }
 
-/// The instruction set of the CPU backend is chosen when it is made, from the environment: there for one construction.
-class ForcedIsa {
+/// Some choices of a backend are made when it is, from the environment: one is there for one construction.
+class ForcedVariable {
  public:
-  explicit ForcedIsa(const Napi::Value& name) {
-    if (name.IsUndefined()) return;
-    if (const char* value = std::getenv(kVariable)) before_ = value;
-    setenv(kVariable, name.ToString().Utf8Value().c_str(), 1);
+  ForcedVariable(const char* variable, const Napi::Value& value) : variable_(variable) {
+    if (value.IsUndefined()) return;
+    if (const char* before = std::getenv(variable_)) before_ = before;
+    setenv(variable_, value.ToString().Utf8Value().c_str(), 1);
     forced_ = true;
   }
-  ~ForcedIsa() {
-    if (forced_) before_.empty() ? unsetenv(kVariable) : setenv(kVariable, before_.c_str(), 1);
+  ~ForcedVariable() {
+    if (forced_) before_.empty() ? unsetenv(variable_) : setenv(variable_, before_.c_str(), 1);
   }
 
  private:
-  static constexpr const char* kVariable = "SELFREFINE_CPU_ISA";
+  const char* variable_;
   std::string before_;
   bool forced_ = false;
 };
@@ -199,7 +199,8 @@ Napi::Object create_backend(const Napi::CallbackInfo& info) {
   const Napi::Object given = info[0].ToObject();
   if (given.Has("name")) options.name = given.Get("name").ToString();
   if (given.Has("threads")) read({"backend", "threads"}, given.Get("threads"), options.threads);
-  const ForcedIsa forced(given.Get("isa"));
+  const ForcedVariable isa("SELFREFINE_CPU_ISA", given.Get("isa"));
+  const ForcedVariable cublaslt("SELFREFINE_CUBLASLT", given.Get("cublaslt"));
   const std::shared_ptr<Backend> backend = make_backend(options);
   Napi::Object object = Napi::Object::New(info.Env());
   object.Set("name", backend->name());

@@ -67,3 +67,11 @@ endforeach()
 add_library(selfrefine_cuda_sim MODULE EXCLUDE_FROM_ALL ${SIM_SOURCES} ${CUDA_CORE_SOURCES})
 target_link_libraries(selfrefine_cuda_sim PRIVATE selfrefine_flags)
 target_compile_options(selfrefine_cuda_sim PRIVATE -Wno-unknown-pragmas -Wno-misleading-indentation)
+
+# What stands for NVIDIA's cuBLASLt beside the simulation. A source tree without tests has none.
+set(CUBLASLT_SIM_SOURCE ${CMAKE_CURRENT_SOURCE_DIR}/test/cuda/cublaslt.cpp)
+if(EXISTS ${CUBLASLT_SIM_SOURCE})
+  add_library(selfrefine_cublaslt_sim MODULE EXCLUDE_FROM_ALL ${CUBLASLT_SIM_SOURCE})
+  target_link_libraries(selfrefine_cublaslt_sim PRIVATE selfrefine_flags)
+  add_dependencies(selfrefine_cuda_sim selfrefine_cublaslt_sim)
+endif()

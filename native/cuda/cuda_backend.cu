@@ -23,6 +23,7 @@ CudaBackend::CudaBackend(const BackendOptions&) {
   check_cuda(cudaSetDevice(device_), "cudaSetDevice");
   check_cuda(cudaGetDeviceProperties(&properties_, device_), "cudaGetDeviceProperties");
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+  cublaslt_ = CublasLt::load();
 }
 
 CudaBackend::~CudaBackend() {
@@ -48,7 +49,8 @@ const char* CudaBackend::name() const {
 }
 
 std::string CudaBackend::description() const {
-  return concat(name(), ", ", properties_.name, ", compute ", properties_.major, ".", properties_.minor);
+  return concat(name(), ", ", properties_.name, ", compute ", properties_.major, ".", properties_.minor,
+                cublaslt_ ? ", " + cublaslt_->description() : "");
 }
 
 std::shared_ptr<void> CudaBackend::allocate(const char* arena, size_t bytes) {

@@ -11,6 +11,7 @@
 
 #include "backend.h"
 #include "cuda/device_table.h"
+#include "cuda/cublaslt.h"
 #include "cuda/gemm.h"
 #include "cuda/language.h"
 
@@ -34,8 +35,9 @@ class CudaBackend final : public Backend {
   void synchronize() override;
   bool host_memory() const override { return false; }
   int64_t scratch_bytes() const override { return scratch_bytes_.load(std::memory_order_relaxed); }
-  void freeze(std::span<const Tensor>) override {}
-  void thaw() override {}
+  /// Frozen weights are those that samples are drawn with: see multiply().
+  void freeze(std::span<const Tensor>) override { frozen_ = true; }
+  void thaw() override { frozen_ = false; }
 
  protected:
   void enter() override;
@@ -69,6 +71,7 @@ class CudaBackend final : public Backend {
 
   /// Queues a matrix product; see cuda/gemm.h. Implemented in cuda/gemm.cu.
   void multiply(const CudaGemm& gemm);
+  bool library_may_multiply(const CudaGemm& gemm) const;
 
   /// Both rotary ops: turns the first `heads` heads of each row. In kernels/rope/cuda.cu.
   void rotate(const Tensor& qkv, const Tensor& positions, const Tensor& inv_freq, int heads, bool interleaved,
@@ -85,6 +88,8 @@ class CudaBackend final : public Backend {
   int device_ = 0;
   cudaDeviceProp properties_{};
   cudaStream_t stream_{};
+  std::unique_ptr<CublasLt> cublaslt_;  // null where there is none
+  bool frozen_ = false;
   std::array<Area, static_cast<size_t>(Scratch::count)> areas_;
   std::array<DeviceTable, static_cast<size_t>(Table::count)> tables_;
   std::atomic<int64_t> scratch_bytes_{0};

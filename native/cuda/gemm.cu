@@ -31,7 +31,8 @@ using SimtThin = SimtTile<16, 64>;
 
 /// The sums of all parts, in their order, ended as those of a block that has all of k.
 template <typename T>
-__global__ void __launch_bounds__(256) add_parts(const __grid_constant__ GemmTask task, const float* partials, int parts) {
+__global__ void __launch_bounds__(256)
+    add_parts(const __grid_constant__ GemmTask task, const float* partials, int parts) {
   constexpr int kCount = 4;
   const int64_t groups = (task.gemm.n + kCount - 1) / kCount;
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -149,10 +150,23 @@ class GemmLauncher {
 
 }  // namespace cuda
 
+/// cuBLASLt chooses its algorithm, and with it the order of a sum, by the whole shape: a row's bits may depend on how
+/// many rows there are. Training can live with that: a step has the same shapes each time it is run. A sample must not
+/// depend on its batch, so linear layers of frozen weights are always our own, and so are those of few rows.
+bool CudaBackend::library_may_multiply(const CudaGemm& gemm) const {
+  constexpr int64_t kFewestRows = 256;
+  const bool is_linear_layer = gemm.transpose_b;
+  return cublaslt_ != nullptr && (gemm.transpose_a ? gemm.k : gemm.m) >= kFewestRows && !(frozen_ && is_linear_layer);
+}
+
 void CudaBackend::multiply(const CudaGemm& gemm) {
   if (gemm.m == 0 || gemm.n == 0) return;
   if (gemm.transpose_a && gemm.transpose_b) {
     fail(ErrorCode::internal, "matrix product: both operands are transposed, expected at most one");
+  }
+  if (library_may_multiply(gemm) &&
+      cublaslt_->multiply(gemm, scratch(Scratch::gemm, CublasLt::kWorkspaceBytes), stream_)) {
+    return;
   }
   const auto partials = [&](int64_t elements) { return scratch_of<float>(Scratch::gemm, elements); };
   cuda::GemmLauncher(gemm, properties_.multiProcessorCount, stream_, partials).launch();

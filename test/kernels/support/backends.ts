@@ -21,7 +21,8 @@ interface Ops {
   names: string[];
   backends(): string[];
   cpuIsas(): string[];
-  create(options: { name: string; threads?: number; isa?: string }): NativeBackend;
+  /** `cublaslt`: the library's path, or "off". */
+  create(options: { name: string; threads?: number; isa?: string; cublaslt?: string }): NativeBackend;
   philox(counter: number[], key: number[]): number[];
 }
 
