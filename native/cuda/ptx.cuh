@@ -16,70 +16,28 @@ namespace selfrefine::cuda {
 
 #if defined(CUDASIM)
 
-// A collective's place in the source, which must be the same for all lanes, is its line here; negative, because
-// sim.h numbers the other collectives from 0 on.
-#define SELFREFINE_SITE const char *file = __builtin_FILE(), int line = __builtin_LINE()
-
-namespace sim {
-
-/// The float of one half (0 = lower) of a register that `lane` gave to a collective.
-SIM_QUIET inline float element(const unsigned char (*given)[64], unsigned lane, unsigned reg, unsigned half) {
-  uint32_t word;
-  __builtin_memcpy(&word, given[lane] + 4 * reg, sizeof word);
-  return std::bit_cast<float>(half ? word & 0xffff0000u : word << 16);
-}
-
-SIM_QUIET inline const bfloat16* row_address(const unsigned char (*given)[64], unsigned lane) {
-  const bfloat16* row;
-  __builtin_memcpy(&row, given[lane], sizeof row);
-  return row;
-}
-
-template <bool kTransposed>
-void ldmatrix_x4(uint32_t (&r)[4], const void* row, const char* file, int line) {
-  if (reinterpret_cast<uintptr_t>(row) % 16 != 0) cudasim::fail("misaligned ldmatrix row", file, line);
-  const auto* given = cudasim::collective(0xffffffffu, &row, sizeof row, file, line, -line);
-  const unsigned lane = cudasim::lane(), g = lane / 4, t = lane % 4 * 2;
-  for (unsigned matrix = 0; matrix < 4; ++matrix) {
-    const auto at = [&](unsigned i, unsigned j) { return row_address(given, matrix * 8 + i)[j]; };
-    const bfloat16 low = kTransposed ? at(t, g) : at(g, t);
-    const bfloat16 high = kTransposed ? at(t + 1, g) : at(g, t + 1);
-    r[matrix] = low.u | static_cast<uint32_t>(high.u) << 16;
-  }
-}
-
-}  // namespace sim
+// A collective's place in the source must be the same for all lanes: the call's.
+#define SELFREFINE_SITE cudasim::Site site = cudasim::Site::current()
 
 /// d += a b
-SIM_QUIET inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, SELFREFINE_SITE) {
-  const uint32_t own[6] = {a[0], a[1], a[2], a[3], b0, b1};
-  const auto* given = cudasim::collective(0xffffffffu, own, sizeof own, file, line, -line);
-  const unsigned lane = cudasim::lane();
-  for (unsigned i = 0; i < 4; ++i) {
-    const unsigned row = lane / 4 + (i >= 2 ? 8 : 0), column = lane % 4 * 2 + i % 2;
-    float sum = 0;
-    for (unsigned k = 0; k < 16; ++k) {
-      sum += sim::element(given, row % 8 * 4 + k % 8 / 2, (row >= 8) + 2 * (k >= 8), k % 2) *
-             sim::element(given, column * 4 + k % 8 / 2, 4 + (k >= 8), k % 2);
-    }
-    d[i] += sum;
-  }
+inline void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, SELFREFINE_SITE) {
+  cudasim::mma_m16n8k16(d, a, b0, b1, site);
 }
 
 inline void ldmatrix_x4(uint32_t (&r)[4], const void* row, SELFREFINE_SITE) {
-  sim::ldmatrix_x4<false>(r, row, file, line);
+  cudasim::ldmatrix_x4<false>(r, row, site);
 }
 inline void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row, SELFREFINE_SITE) {
-  sim::ldmatrix_x4<true>(r, row, file, line);
+  cudasim::ldmatrix_x4<true>(r, row, site);
 }
 
 /// Starts to copy 16 bytes to shared memory, or to fill them with zeros unless `valid`. Both addresses divisible by 16;
 /// `from` must be readable memory or is not read if not valid.
-inline void cp_async_16(void* to, const void* from, bool valid = true) {
-  cudasim::cp_async(to, from, 16, valid ? 16 : 0);
+inline void cp_async_16(void* to, const void* from, bool valid = true, SELFREFINE_SITE) {
+  cudasim::cp_async(to, from, 16, valid ? 16 : 0, site);
 }
 /// Ends a group: the copies this thread started since the last one.
-inline void cp_async_commit() { ++cudasim::g.cur->cp_group; }
+inline void cp_async_commit() { cudasim::cp_async_commit(); }
 /// Waits until at most the kPending newest groups of this thread are still on their way. What other threads copied is
 /// there after a barrier only.
 template <int kPending>
