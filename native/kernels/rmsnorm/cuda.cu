@@ -13,9 +13,10 @@ namespace {
 
 using namespace cuda;
 
-/// Blocks that stay for many rows: as many as 1024 threads on each multiprocessor make.
+/// Blocks that stay for many rows, at most `wanted`: all run at once, so that none waits for the others to end.
 unsigned staying_blocks(int64_t wanted, int threads, int multiprocessors) {
-  return static_cast<unsigned>(std::min<int64_t>(wanted, int64_t{multiprocessors} * std::max(1, 1024 / threads)));
+  const int64_t running = int64_t{multiprocessors} * std::max(1, kStayingThreads / threads);
+  return static_cast<unsigned>(std::min(wanted, running));
 }
 
 /// A hidden row as one query head.

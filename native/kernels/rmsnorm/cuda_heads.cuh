@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/lanes.cuh"
+#include "kernels/rmsnorm/cuda_rows.cuh"
 
 namespace selfrefine::cuda {
 
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(kHeadThreads)
 
 /// partials (gridDim.x, 2, size): each block's share of the gradients of both weights.
 template <typename T, bool kPacked>
-__global__ void __launch_bounds__(kHeadThreads)
+__global__ void __launch_bounds__(kHeadThreads, kPacked ? kStayingThreads / kHeadThreads : 1)
     norm_heads_backward_kernel(T* dx, float* partials, const T* dout, const T* x, const float* rstd, const T* q_weight,
                                const T* k_weight, NormHeads shape, int group) {
   __shared__ float shares[2][kHeadThreads * kLanes];

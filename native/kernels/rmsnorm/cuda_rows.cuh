@@ -8,7 +8,8 @@
 
 namespace selfrefine::cuda {
 
-constexpr int kRowThreads = 1024;  // at most
+constexpr int kRowThreads = 1024;      // at most
+constexpr int kStayingThreads = 1024;  // of a multiprocessor, in blocks that stay: 64 registers for each are certain
 constexpr int kForwardSlots = 2;
 constexpr int64_t kForwardColumns = int64_t{kRowThreads} * kLanes * kForwardSlots;  // at most
 constexpr int64_t kBackwardColumns = int64_t{kRowThreads} * kLanes;
