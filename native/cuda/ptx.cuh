@@ -36,6 +36,10 @@ inline void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row, SELFREFINE
 inline void cp_async_16(void* to, const void* from, bool valid = true, SELFREFINE_SITE) {
   cudasim::cp_async(to, from, 16, valid ? 16 : 0, site);
 }
+/// The same of 8 bytes, both addresses divisible by 8.
+inline void cp_async_8(void* to, const void* from, bool valid = true) {
+  cudasim::cp_async(to, from, 8, valid ? 8 : 0);
+}
 /// Ends a group: the copies this thread started since the last one.
 inline void cp_async_commit() { cudasim::cp_async_commit(); }
 /// Waits until at most the kPending newest groups of this thread are still on their way. What other threads copied is
@@ -46,6 +50,9 @@ void cp_async_wait() {
 }
 
 #undef SELFREFINE_SITE
+
+/// 2^x within 2 units in the last place; 0 below -126.
+inline float exp2_approximate(float x) { return x < -126.0f ? 0.0f : std::exp2(x); }
 
 #else
 
@@ -80,11 +87,22 @@ __device__ __forceinline__ void cp_async_16(void* to, const void* from, bool val
                : "memory");
 }
 
+__device__ __forceinline__ void cp_async_8(void* to, const void* from, bool valid = true) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 8 : 0)
+               : "memory");
+}
+
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 template <int kPending>
 __device__ __forceinline__ void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+__device__ __forceinline__ float exp2_approximate(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 }
 
 #endif

@@ -6,8 +6,6 @@ namespace selfrefine {
 #define SELFREFINE_UNFINISHED(Op) \
   void CudaBackend::compute(const Op&) { fail(ErrorCode::unsupported, #Op, " has no CUDA kernel yet"); }
 
-SELFREFINE_UNFINISHED(AttentionForward)
-SELFREFINE_UNFINISHED(AttentionBackward)
 SELFREFINE_UNFINISHED(LmHeadForward)
 SELFREFINE_UNFINISHED(LmHeadLoss)
 SELFREFINE_UNFINISHED(PreferenceLoss)
