@@ -37,8 +37,8 @@ inline void cp_async_16(void* to, const void* from, bool valid = true, SELFREFIN
   cudasim::cp_async(to, from, 16, valid ? 16 : 0, site);
 }
 /// The same of 8 bytes, both addresses divisible by 8.
-inline void cp_async_8(void* to, const void* from, bool valid = true) {
-  cudasim::cp_async(to, from, 8, valid ? 8 : 0);
+inline void cp_async_8(void* to, const void* from, bool valid = true, SELFREFINE_SITE) {
+  cudasim::cp_async(to, from, 8, valid ? 8 : 0, site);
 }
 /// Ends a group: the copies this thread started since the last one.
 inline void cp_async_commit() { cudasim::cp_async_commit(); }

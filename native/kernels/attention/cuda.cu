@@ -99,7 +99,8 @@ void CudaBackend::compute(const AttentionBackward& op) {
   expect_segments("attention_backward", op.segments, op.qkv.dim(0));
   if (op.qkv.elements() == 0) return;
   const AttentionCut cut = cut_of(op);
-  const int64_t query_blocks = cut.backward_queries() * op.num_heads, key_blocks = cut.backward_keys() * op.num_kv_heads;
+  const int64_t query_blocks = cut.backward_queries() * op.num_heads;
+  const int64_t key_blocks = cut.backward_keys() * op.num_kv_heads;
   visit_device(op.qkv.dtype, [&](auto zero) {
     using T = decltype(zero);
     AttentionArguments<T> a = arguments_of<T>(op);

@@ -111,7 +111,8 @@ template <int kRows, typename T>
 __device__ __forceinline__ void load_statistics(float2* to, const AttentionArguments<T>& a, int head, int row,
                                                 int end) {
   const int r = static_cast<int>(threadIdx.x);
-  if (r < kRows) cp_async_8(to + r, a.statistics + (row + r < end ? int64_t{head} * a.rows + row + r : 0), row + r < end);
+  const bool exists = row + r < end;
+  if (r < kRows) cp_async_8(to + r, a.statistics + (exists ? int64_t{head} * a.rows + row + r : 0), exists);
 }
 
 /// One warp stores columns [0, kColumns) of kRows rows of a tile; `column` is where they lie in a row of d.
