@@ -24,10 +24,10 @@ using MmaLarge = MmaTile<128, 128, 32, 4, 2, 4, 2>;
 using MmaMedium = MmaTile<64, 64, 64, 4, 2, 2, 2>;
 using MmaSkinny = MmaTile<32, 32, 64, 6, 1, 2, 4>;
 using MmaThin = MmaTile<16, 32, 128, 4, 1, 2, 4>;
-using MmaThinnest = MmaTile<16, 16, 128, 6, 1, 1, 4>;
-using SimtLarge = SimtTile<128, 128>;
-using SimtMedium = SimtTile<64, 64>;
-using SimtThin = SimtTile<16, 64>;
+using MmaThinnest = MmaTile<16, 16, 128, 5, 1, 1, 4>;
+using SimtLarge = SimtTile<128, 128, 1>;
+using SimtMedium = SimtTile<64, 64, 2>;
+using SimtThin = SimtTile<16, 64, 4>;
 
 /// The sums of all parts, in their order, ended as those of a block that has all of k.
 template <typename T>

@@ -16,7 +16,7 @@ struct GemmTask {
 };
 
 struct TilePosition {
-  int64_t row, column;  // of c
+  int row, column;  // of c; 32 bits as registers are scarce: a product has fewer than 2^31 of each
 };
 
 /// Tiles in an order that keeps kDepth rows of them, and so their part of a and b, in L2: down the rows of a band
@@ -28,8 +28,7 @@ __device__ __forceinline__ TilePosition tile_position(int64_t m, int64_t n) {
   const int tile = static_cast<int>(blockIdx.x);
   const int band = tile / (kDepth * columns), in_band = tile % (kDepth * columns);
   const int depth = min(kDepth, rows - band * kDepth);
-  return {static_cast<int64_t>(band * kDepth + in_band % depth) * kTileM,
-          static_cast<int64_t>(in_band / depth) * kTileN};
+  return {(band * kDepth + in_band % depth) * kTileM, in_band / depth * kTileN};
 }
 
 /// kCount neighbours of a row, as one access of at most 16 bytes each.

@@ -6,9 +6,9 @@
 namespace selfrefine::cuda {
 
 /// 256 threads compute a tile of kM x kN, each kM / 16 rows and kN / 16 columns of it, in groups of up to 4 neighbours.
-template <int kM, int kN>
+template <int kM, int kN, int kBlocksPerSm>
 struct SimtTile {
-  static constexpr int m = kM, n = kN, k = 16, threads = 256;
+  static constexpr int m = kM, n = kN, k = 16, threads = 256, blocks_per_sm = kBlocksPerSm;
 };
 
 /// The part of one operand that a block needs next: kSize rows (or columns) of c, 16 of k. Goes through registers, so
@@ -16,35 +16,50 @@ struct SimtTile {
 template <int kSize, bool kAlongK>
 class SimtPanel {
  public:
-  /// `matrix` is (size, k) if kAlongK, else (k, size).
-  __device__ __forceinline__ SimtPanel(const float* matrix, int64_t size, int64_t k, int64_t first)
-      : matrix_(matrix), size_(size), k_(k), first_(first) {}
+  static constexpr int kPitch = kSize + 4;  // 16-byte rows that do not all start in one bank
 
-  __device__ __forceinline__ void fetch(int64_t k_begin, int64_t k_end) {
+  /// `matrix` is (size, k) if kAlongK, else (k, size); the panel begins at `first` of size and k_begin of k.
+  __device__ __forceinline__ SimtPanel(const float* matrix, int64_t size, int64_t k, int64_t first, int64_t k_begin,
+                                       int64_t k_end)
+      : from_(matrix + (kAlongK ? (first + place_of()) * k + k_begin + k_of()
+                                : (k_begin + k_of()) * size + first + place_of())),
+        pitch_(kAlongK ? k : size),
+        size_left_(static_cast<int>(size - first) - place_of()),
+        k_left_(static_cast<int>(k_end - k_begin) - k_of()) {}
+
+  /// Fetches, zeros from outside of the matrix, and moves on along k.
+  __device__ __forceinline__ void fetch() {
+    const float* at = from_;
 #pragma unroll
     for (int i = 0; i < kPerThread; ++i) {
-      const int64_t k = k_begin + k_of(i), at = first_ + place_of(i);
-      const bool valid = k < k_end && at < size_;
-      values_[i] = valid ? matrix_[kAlongK ? at * k_ + k : k * size_ + at] : 0.0f;
+      const bool valid = kAlongK ? k_left_ > 0 && i * kStep < size_left_ : size_left_ > 0 && i * kStep < k_left_;
+      values_[i] = valid ? *at : 0.0f;
+      at += kStep * pitch_;
     }
+    from_ += kAlongK ? kDepth : kDepth * pitch_;
+    k_left_ -= kDepth;
   }
 
   __device__ __forceinline__ void store(float* shared) const {
 #pragma unroll
-    for (int i = 0; i < kPerThread; ++i) shared[k_of(i) * kPitch + place_of(i)] = values_[i];
+    for (int i = 0; i < kPerThread; ++i) {
+      shared[(k_of() + (kAlongK ? 0 : i * kStep)) * kPitch + place_of() + (kAlongK ? i * kStep : 0)] = values_[i];
+    }
   }
 
-  static constexpr int kPitch = kSize + 4;  // 16-byte rows that do not all start in one bank
-
  private:
-  static constexpr int kDepth = 16, kPerThread = kDepth * kSize / 256;
-  // Neighbouring threads read neighbouring addresses.
-  __device__ static int index(int i) { return static_cast<int>(threadIdx.x) + i * 256; }
-  __device__ static int k_of(int i) { return kAlongK ? index(i) % kDepth : index(i) / kSize; }
-  __device__ static int place_of(int i) { return kAlongK ? index(i) / kDepth : index(i) % kSize; }
+  // Neighbouring threads read neighbouring addresses; a thread's elements lie kStep rows of the matrix apart.
+  static constexpr int kDepth = 16, kPerThread = kDepth * kSize / 256, kStep = kAlongK ? 256 / kDepth : 256 / kSize;
+  __device__ static int k_of() {
+    return kAlongK ? static_cast<int>(threadIdx.x) % kDepth : static_cast<int>(threadIdx.x) / kSize;
+  }
+  __device__ static int place_of() {
+    return kAlongK ? static_cast<int>(threadIdx.x) / kDepth : static_cast<int>(threadIdx.x) % kSize;
+  }
 
-  const float* matrix_;
-  int64_t size_, k_, first_;
+  const float* from_;
+  int64_t pitch_;
+  int size_left_, k_left_;
   float values_[kPerThread];
 };
 
@@ -55,7 +70,8 @@ __device__ __forceinline__ int simt_place(int thread, int i) {
 }
 
 template <typename Tile, bool kTransposeA, bool kTransposeB>
-__global__ void __launch_bounds__(Tile::threads, 2) gemm_simt(const __grid_constant__ GemmTask task) {
+__global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
+    gemm_simt(const __grid_constant__ GemmTask task) {
   constexpr int kRows = Tile::m / 16, kColumns = Tile::n / 16;
   constexpr int kRowGroup = kRows < 4 ? kRows : 4, kColumnGroup = kColumns < 4 ? kColumns : 4;
   using PanelA = SimtPanel<Tile::m, !kTransposeA>;
@@ -69,18 +85,18 @@ __global__ void __launch_bounds__(Tile::threads, 2) gemm_simt(const __grid_const
   const int64_t k_end = min(gemm.k, k_begin + task.k_per_part);
   const int thread_row = static_cast<int>(threadIdx.x) / 16, thread_column = static_cast<int>(threadIdx.x) % 16;
 
-  PanelA a(static_cast<const float*>(gemm.a), gemm.m, gemm.k, position.row);
-  PanelB b(static_cast<const float*>(gemm.b), gemm.n, gemm.k, position.column);
+  PanelA a(static_cast<const float*>(gemm.a), gemm.m, gemm.k, position.row, k_begin, k_end);
+  PanelB b(static_cast<const float*>(gemm.b), gemm.n, gemm.k, position.column, k_begin, k_end);
   float sums[kRows][kColumns] = {};
-  a.fetch(k_begin, k_end);
-  b.fetch(k_begin, k_end);
+  a.fetch();
+  b.fetch();
   for (int64_t k = k_begin; k < k_end; k += Tile::k) {
     a.store(shared_a);
     b.store(shared_b);
     __syncthreads();
-    a.fetch(k + Tile::k, k_end);
-    b.fetch(k + Tile::k, k_end);
-#pragma unroll
+    a.fetch();
+    b.fetch();
+#pragma unroll 4
     for (int kk = 0; kk < Tile::k; ++kk) {
       float row[kRows], column[kColumns];
 #pragma unroll

@@ -15,7 +15,7 @@ const shapes = [[64, 96], [64, 264], [129, 33], [512, 5], [1100, 65], [1, 1]] as
 /** Rows, inputs and outputs around the edges of tiles, in tensors that can be accessed 16 bytes at a time. */
 const tileShapes = [
   [1, 256, 96], [16, 40, 64], [17, 64, 32], [64, 136, 64], [65, 72, 136], [129, 136, 264], [300, 128, 40],
-  [1030, 64, 72],
+  [1030, 64, 72], [9, 1304, 24], [40, 1000, 40],
 ] as const;
 
 function layer(dtype: Real, i: number, o: number): Fields {
