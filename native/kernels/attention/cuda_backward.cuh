@@ -97,12 +97,18 @@ __global__ void __launch_bounds__(128) attention_backward_queries_kernel(const A
 template <int kQueries>
 struct QuerySteps {
   __device__ __forceinline__ QuerySteps(const WorkTile& tile, int first_head, int group)
-      : begin(tile.own_begin), end(tile.own_end), head(first_head),
-        each((tile.own_end - tile.own_begin + kQueries - 1) / kQueries), count(each * group) {}
-  __device__ __forceinline__ int row(int step) const { return begin + step % each * kQueries; }
-  __device__ __forceinline__ int head_of(int step) const { return head + step / each; }
+      : begin(tile.own_begin), end(tile.own_end), row(begin), head(first_head), last_head(first_head + group) {}
+  __device__ __forceinline__ bool done() const { return head == last_head; }
+  __device__ __forceinline__ void advance() {
+    row += kQueries;
+    if (row < end) return;
+    row = begin;
+    ++head;
+  }
 
-  const int begin, end, head, each, count;
+  const int begin, end;
+  int row, head;
+  const int last_head;
 };
 
 /// kColumnParts warps share the same keys and each sums its part of the columns of dk and dv.
@@ -128,38 +134,40 @@ __global__ void __launch_bounds__(128 * kColumnParts)
   float2* const statistics = reinterpret_cast<float2*>(douts + 2 * kQueryTile);  // likewise
   const int kv_head = static_cast<int>(blockIdx.x) % a.kv_heads, group = a.heads / a.kv_heads;
   const WorkTile tile = a.tiles[blockIdx.x / static_cast<unsigned>(a.kv_heads)];
-  const QuerySteps<kQueries> steps(tile, kv_head * group, group);
+  QuerySteps<kQueries> next(tile, kv_head * group, group);
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp, lane = lane_id();
   const int warp_row = warp % 4 * Shape::kWarpRows, column = warp / 4 * Shape::kColumns;
   const int row = tile.begin + warp_row;  // this warp's first key
   bfloat16* const my_keys = keys + warp_row * kLine<kDim>;
   bfloat16* const my_values = values + warp_row * kLine<kDim>;
 
-  const auto load_queries = [&](int step) {
-    const int head = steps.head_of(step), first = steps.row(step), place = step % 2 * kQueryTile;
-    load_tile<kDim, kQueries, kThreads>(queries + place, a.part(head), first, steps.end, a.d, a.packed);
-    load_tile<kDim, kQueries, kThreads>(douts + place, a.head_of(a.dout, head), first, steps.end, a.d, a.packed);
-    load_statistics<kQueries>(statistics + step % 2 * kQueries, a, head, first, steps.end);
+  const auto load_next = [&](int buffer) {
+    bfloat16 *q = queries + buffer * kQueryTile, *dout = douts + buffer * kQueryTile;
+    load_tile<kDim, kQueries, kThreads>(q, a.part(next.head), next.row, next.end, a.d, a.packed);
+    load_tile<kDim, kQueries, kThreads>(dout, a.head_of(a.dout, next.head), next.row, next.end, a.d, a.packed);
+    load_statistics<kQueries>(statistics + buffer * kQueries, a, next.head, next.row, next.end);
     cp_async_commit();
   };
   const auto key_rows = a.part(a.heads + kv_head), value_rows = a.part(a.heads + a.kv_heads + kv_head);
   load_tile<kDim, Shape::kRows, kThreads>(keys, key_rows, tile.begin, tile.end, a.d, a.packed);
   load_tile<kDim, Shape::kRows, kThreads>(values, value_rows, tile.begin, tile.end, a.d, a.packed);
-  load_queries(0);
+  load_next(0);
   constexpr int kSums = Shape::kColumns / 8;
   float dkeys[kRowTiles][kSums][4] = {}, dvalues[kRowTiles][kSums][4] = {};
-  for (int step = 0; step < steps.count; ++step) {
-    const int place = step % 2 * kQueryTile, first = steps.row(step);
-    const float2* const its = statistics + step % 2 * kQueries + lane % 4 * 2;
+  for (int buffer = 0; !next.done(); buffer ^= 1) {
+    const int place = buffer * kQueryTile, first = next.row;
+    const float2* const its = statistics + buffer * kQueries + lane % 4 * 2;
+    next.advance();
     cp_async_wait<0>();
     __syncthreads();  // the queries are there, and nobody reads those of the step before
-    if (step + 1 < steps.count) load_queries(step + 1);
+    if (!next.done()) load_next(buffer ^ 1);
     if (row >= tile.end || first + kQueries <= row) continue;
+    const float scale = a.scale * kLog2E;
     float weights[kRowTiles][kQueries / 8][4] = {}, dweights[kRowTiles][kQueries / 8][4] = {};
     multiply_rows<kDim>(weights, my_keys, queries + place);
     if (a.window > 0) {
       mask_scores(weights, [&](int i, int j) {
-        const int key = min(row + i, tile.end - 1), query = min(first + j, steps.end - 1);
+        const int key = min(row + i, tile.end - 1), query = min(first + j, next.end - 1);
         return row + i <= first + j && !a.beyond_window(query, key);
       });
     } else if (row + Shape::kWarpRows - 1 > first) {
@@ -173,8 +181,8 @@ __global__ void __launch_bounds__(128 * kColumnParts)
         const float its_lse = its[n * 8 + e].x;
 #pragma unroll
         for (int m = 0; m < kRowTiles; ++m) {
-          weights[m][n][e] = weight_of(weights[m][n][e], a.scale * kLog2E, its_lse);
-          weights[m][n][e + 2] = weight_of(weights[m][n][e + 2], a.scale * kLog2E, its_lse);
+          weights[m][n][e] = weight_of(weights[m][n][e], scale, its_lse);
+          weights[m][n][e + 2] = weight_of(weights[m][n][e + 2], scale, its_lse);
         }
       }
     }
