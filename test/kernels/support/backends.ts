@@ -31,6 +31,8 @@ export const ops = (nativeAddon() as unknown as { ops: Ops }).ops;
 export interface BackendUnderTest {
   label: string;
   isReference: boolean;
+  /** Reads and writes 16 bytes at a time where addresses allow it, so both ways need a test. */
+  isCuda: boolean;
   /** A backend of so many threads; one is made for each number and kept. */
   with(threads: number): NativeBackend;
 }
@@ -40,6 +42,7 @@ function underTest(name: string, isa?: string): BackendUnderTest {
   return {
     label: isa === undefined ? name : `${name}(${isa})`,
     isReference: name === "reference",
+    isCuda: name.startsWith("cuda"),
     with(threads) {
       const backend = made.get(threads) ?? ops.create({ name, threads, ...(isa === undefined ? {} : { isa }) });
       made.set(threads, backend);
