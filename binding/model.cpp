@@ -7,6 +7,10 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return to_js(info.Env(), list_devices()); });
 }
 
+Napi::Value auto_device(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return to_js(info.Env(), choose_device()); });
+}
+
 Napi::Function ModelObject::define(Napi::Env env) {
   return DefineClass(env, "Model",
                      {InstanceMethod<&ModelObject::parameters>("parameters"),

@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { SelfRefineError, codeOf, fail, messageOf, type ErrorCode } from "./errors";
 
-export type Device = "cpu" | "reference";
+export type Device = "cuda" | "cpu" | "reference" | "cuda-sim";
 export type DType = "float32" | "bfloat16";
 
 export type RopeScaling =
@@ -73,7 +73,7 @@ export interface MemoryRow {
 export interface NativeModel {
   /** Parameters in arena order, with their shapes: [rows, columns] or [n]. */
   parameters(): { name: string; shape: number[] }[];
-  /** One line: instruction set and threads. */
+  /** One line: instruction set and threads, or the GPU. */
   description(): string;
   /**
    * The fp32 values of a parameter, shared, not copied: the same ArrayBuffer each time, valid even after dispose().
@@ -238,11 +238,16 @@ export interface NativeSampler {
 
 export interface DeviceInfo {
   name: Device;
+  /** Instruction set and threads, or the GPU; of one that is not usable: why not. */
   description: string;
+  usable: boolean;
 }
 
 export interface NativeAddon {
+  /** What this build can compute on, the fastest first. */
   devices(): DeviceInfo[];
+  /** What "auto" stands for on this machine; the description says why. */
+  autoDevice(): DeviceInfo;
   Model: new (config: ModelConfig, options: NativeModelOptions) => NativeModel;
   Trainer: new (model: NativeModel, capacity: TrainerCapacity) => NativeTrainer;
   Sampler: new (model: NativeModel, capacity: SamplerCapacity) => NativeSampler;

@@ -5,9 +5,37 @@ namespace selfrefine {
 
 namespace {
 
+constexpr int kOldestMajor = 8;  // bfloat16 on tensor cores, asynchronous copies
+
 [[noreturn]] void fail_cuda(cudaError_t status, const char* what) {
   fail(ErrorCode::cuda, what, ": ", cudaGetErrorName(status), ", ", cudaGetErrorString(status));
 }
+
+[[noreturn]] void fail_device(const std::string& why) {
+  fail(ErrorCode::cuda, "device cuda: ", why, "; device cpu computes without one");
+}
+
+#ifndef CUDASIM
+std::string version_text(int version) { return concat(version / 1000, ".", version % 1000 / 10); }
+
+/// Why there is no device: the runtime's own words blame the driver's version even where there is no driver.
+[[noreturn]] void fail_without_device(cudaError_t status) {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver == 0) fail_device("no NVIDIA driver is installed here (libcuda.so.1 is missing)");
+  if (status == cudaErrorInsufficientDriver) {
+    fail_device(concat("the NVIDIA driver knows CUDA ", version_text(driver), ", this build needs ",
+                       version_text(runtime), ": update the driver, or build with an older CUDA toolkit"));
+  }
+  if (status == cudaSuccess || status == cudaErrorNoDevice) {
+    fail_device("no NVIDIA GPU is visible (nvidia-smi and CUDA_VISIBLE_DEVICES tell which are)");
+  }
+  fail_device(concat(cudaGetErrorName(status), ", ", cudaGetErrorString(status)));
+}
+#else
+[[noreturn]] void fail_without_device(cudaError_t) { fail_device("no GPU is visible"); }
+#endif
 
 }  // namespace
 
@@ -20,8 +48,15 @@ void check_cuda(cudaError_t status, const char* what) {
 }
 
 CudaBackend::CudaBackend(const BackendOptions&) {
-  check_cuda(cudaSetDevice(device_), "cudaSetDevice");
+  int devices = 0;
+  const cudaError_t found = cudaGetDeviceCount(&devices);
+  if (found != cudaSuccess || devices == 0) fail_without_device(found);
   check_cuda(cudaGetDeviceProperties(&properties_, device_), "cudaGetDeviceProperties");
+  if (properties_.major < kOldestMajor) {
+    fail_device(concat(properties_.name, " has compute capability ", properties_.major, ".", properties_.minor, ", ",
+                       kOldestMajor, ".0 or more is needed (Ampere and newer)"));
+  }
+  check_cuda(cudaSetDevice(device_), "cudaSetDevice");
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
   cublaslt_ = CublasLt::load();
 }
@@ -73,7 +108,12 @@ std::shared_ptr<void> CudaBackend::allocate(const char* arena, size_t bytes) {
 std::shared_ptr<void> CudaBackend::allocate_shared(const char* arena, size_t bytes) {
   enter();
   void* memory = nullptr;
-  check_cuda(cudaHostAlloc(&memory, bytes > 0 ? bytes : 1, cudaHostAllocPortable), arena);
+  const cudaError_t status = cudaHostAlloc(&memory, bytes > 0 ? bytes : 1, cudaHostAllocPortable);
+  if (status == cudaErrorMemoryAllocation) {
+    fail(ErrorCode::out_of_memory, arena, ": ", bytes, " bytes of pinned host memory wanted, which the system does not "
+         "give; use a smaller micro-batch or cache");
+  }
+  check_cuda(status, arena);
   std::memset(memory, 0, bytes);
   return {memory, [](void* p) {
     cudaDeviceSynchronize();  // ops queued before an error may still read it

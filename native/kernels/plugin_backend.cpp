@@ -3,6 +3,7 @@
 #include "kernels/plugin_backend.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -30,6 +31,10 @@ struct Plugin {
 
 Plugin open(const std::string& name) {
   const std::string path = library_path(name);
+  if (access(path.c_str(), F_OK) != 0) {
+    return {nullptr, "it is not in this build, which found no CUDA compiler; install the CUDA toolkit and build again "
+                     "(npm rebuild selfrefine), or use device cpu"};
+  }
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return {nullptr, dlerror()};
   const auto build = reinterpret_cast<PluginBuild>(dlsym(library, kPluginBuildSymbol));
@@ -45,7 +50,7 @@ bool has_plugin(const std::string& name) { return open(name).make != nullptr; }
 
 std::unique_ptr<Backend> make_plugin_backend(const BackendOptions& options) {
   const Plugin plugin = open(options.name);
-  if (plugin.make == nullptr) fail(ErrorCode::unsupported, "backend \"", options.name, "\": ", plugin.reason);
+  if (plugin.make == nullptr) fail(ErrorCode::unsupported, "device ", options.name, ": ", plugin.reason);
   return std::unique_ptr<Backend>(plugin.make(options));
 }
 

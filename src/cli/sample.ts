@@ -117,7 +117,7 @@ async function fromPrompts(flags: Flags, context: Context, output: string): Prom
   );
   const path = String(flags["prompts"]);
   const prompts = (await readNamed(path, parsePromptRecord)).map(({ record }) => record);
-  const model = await openModel(flags);
+  const model = await openModel(flags, context);
   try {
     const rows = await samplePrompts(model, prompts, effectiveDecoding(options), context);
     await writeJsonl(output, rows);
@@ -136,7 +136,7 @@ async function fromTask(flags: Flags, context: Context, output: string): Promise
     rules as never,
   );
   const { task, questions } = await openQuestions(flags, "train");
-  const model = await openModel(flags);
+  const model = await openModel(flags, context);
   try {
     const paths = await samplePaths(model, asked(task, questions), options, flags, context, output);
     return paths.length;
