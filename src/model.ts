@@ -144,7 +144,10 @@ export function deviceReason(device: ModelOptions["device"]): string | undefined
   return device === "auto" ? nativeSync(() => nativeAddon().autoDevice()).description : undefined;
 }
 
-/** Where this machine can compute, the fastest first; one that cannot be used says why. @throws ERR_UNSUPPORTED when the addon is not built */
+/**
+ * Where this machine can compute, the fastest first; one that cannot be used says why.
+ * @throws ERR_UNSUPPORTED when the addon is not built
+ */
 export function devices(): DeviceInfo[] {
   return nativeSync(() => nativeAddon().devices());
 }

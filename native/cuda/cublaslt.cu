@@ -167,6 +167,9 @@ bool CublasLt::multiply(const CudaGemm& gemm, void* workspace, cudaStream_t stre
   // The residual, or the old value of c, is the library's C with a factor of 1; D = C in place or not, both are meant.
   const float one = 1, beta = gemm.residual || gemm.accumulate ? 1 : 0;
   const void* added = gemm.residual ? gemm.residual : gemm.c;
+#ifdef CUDASIM
+  const cudasim::DeviceAccess access;  // the stand-in computes on the host
+#endif
   check(functions_.Matmul(handle_, plan.desc, &one, gemm.b, plan.first, gemm.a, plan.second, &beta, added, plan.result,
                           gemm.c, plan.result, &plan.algo, workspace, plan.workspace_bytes, stream), "Matmul");
   return true;

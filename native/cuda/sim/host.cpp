@@ -6,6 +6,8 @@
 #include <map>
 #include <mutex>
 
+#include "cuda/sim/device_memory.h"
+
 namespace {
 
 constexpr size_t kMemory = size_t{1} << 34;
@@ -70,21 +72,30 @@ const char* cudaGetErrorString(cudaError_t) { return "error of the simulated GPU
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   *memory = nullptr;
   if (bytes > kMemory) return cudaErrorMemoryAllocation;
-  *memory = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
-  if (*memory == nullptr) return cudaErrorMemoryAllocation;
-  std::memset(*memory, 0xff, bytes);  // NaNs: device memory is not initialised
-  return cudaSuccess;
+  *memory = cudasim::DeviceMemory::instance().allocate(bytes);
+  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 
 cudaError_t cudaFree(void* memory) {
+  if (memory != nullptr) cudasim::DeviceMemory::instance().release(memory);
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  *memory = nullptr;
+  if (bytes > kMemory) return cudaErrorMemoryAllocation;
+  *memory = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  if (*memory == nullptr) return cudaErrorMemoryAllocation;
+  std::memset(*memory, 0xff, bytes);  // nor is this
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* memory) {
   std::free(memory);
   return cudaSuccess;
 }
 
-cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) { return cudaMalloc(memory, bytes); }
-cudaError_t cudaFreeHost(void* memory) { return cudaFree(memory); }
-
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  const cudasim::DeviceAccess access;
   if (bytes > 0) std::memmove(to, from, bytes);
   return cudaSuccess;
 }
@@ -94,6 +105,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
+  const cudasim::DeviceAccess access;
   if (bytes > 0) std::memset(memory, value, bytes);
   return cudaSuccess;
 }

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "cpu/thread_pool.h"
 #include "cuda/sim/block.h"
+#include "cuda/sim/device_memory.h"
 #include "cuda/sim/host.h"
 
 namespace cudasim {
@@ -62,6 +63,7 @@ void run(const Launch& launch, void (*entry)(const void*), const void* arguments
   static std::mutex& one_at_a_time = *new std::mutex;  // under a sanitizer, where shared memory is one for all
   std::unique_lock lock(one_at_a_time, std::defer_lock);
   if (kSanitized) lock.lock();
+  const DeviceAccess access;
   try {
     run_blocks(program);
   } catch (const selfrefine::Error& error) {
