@@ -162,7 +162,8 @@ describe.each(gpus)("%s", (device) => {
     };
     const [mine, cpu] = [await draw(device), await draw("cpu")];
     expect(mine.map(({ tokens }) => tokens)).toEqual(cpu.map(({ tokens }) => tokens));
-    expect(relativeError(mine.flatMap(({ logps }) => logps), cpu.flatMap(({ logps }) => logps))).toBeLessThan(logpLimit);
+    const logps = (samples: typeof mine) => samples.flatMap((sample) => sample.logps);
+    expect(relativeError(logps(mine), logps(cpu))).toBeLessThan(logpLimit);
   });
 
   const weights = sharedPath("stories260K", "stories260K.bin");
