@@ -172,6 +172,10 @@ function optimizerCases(t: Tensors): KernelCase[] {
       fields: { out: { data: new Float64Array(1), dtype: "float64", shape: [1] }, x: t.f32(n) },
     },
     {
+      op: "CastStorage", shape: `${n}`, bytes: n * (4 + (t.dtype === "float32" ? 4 : 2)),
+      fields: { out: t.real(n), x: t.f32(n) },
+    },
+    {
       op: "AdamWStep", shape: `${n}`, bytes,
       fields: {
         parameter, master, exp_avg: t.f32(n), exp_avg_sq: { ...t.f32(n), data: new Float32Array(n).fill(0.1) },

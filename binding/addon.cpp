@@ -13,6 +13,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Trainer", selfrefine::TrainerObject::define(env));
   exports.Set("Sampler", selfrefine::SamplerObject::define(env));
   exports.Set("devices", Napi::Function::New<selfrefine::devices>(env, "devices"));
+  exports.Set("autoDevice", Napi::Function::New<selfrefine::auto_device>(env, "autoDevice"));
   exports.Set("ops", selfrefine::make_ops(env));
   return exports;
 }

@@ -56,7 +56,9 @@ class SamplerObject final : public Wrapped<SamplerObject, Sampler> {
   void end(const Napi::CallbackInfo& info);
 };
 
-/// [{name, description}] of what this build can compute on, the fastest first.
+/// [{name, description, usable}] of what this build can compute on, the fastest first.
 Napi::Value devices(const Napi::CallbackInfo& info);
+/// The same of the device that "auto" stands for, with the reason as description.
+Napi::Value auto_device(const Napi::CallbackInfo& info);
 
 }  // namespace selfrefine

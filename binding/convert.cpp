@@ -105,14 +105,17 @@ Napi::Value to_js(Napi::Env env, const std::vector<MemoryRow>& rows) {
   return list;
 }
 
+Napi::Value to_js(Napi::Env env, const Device& device) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("name", device.name);
+  object.Set("description", device.description);
+  object.Set("usable", device.usable);
+  return object;
+}
+
 Napi::Value to_js(Napi::Env env, const std::vector<Device>& devices) {
   Napi::Array list = Napi::Array::New(env);
-  for (const Device& device : devices) {
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("name", device.name);
-    object.Set("description", device.description);
-    list.Set(list.Length(), object);
-  }
+  for (const Device& device : devices) list.Set(list.Length(), to_js(env, device));
   return list;
 }
 

@@ -57,6 +57,7 @@ GenerationOptions to_generation_options(const Argument& argument);
 /// memory() of any object.
 Napi::Value to_js(Napi::Env env, const std::vector<MemoryRow>& rows);
 Napi::Value to_js(Napi::Env env, const RunResult& result);
+Napi::Value to_js(Napi::Env env, const Device& device);
 Napi::Value to_js(Napi::Env env, const std::vector<Device>& devices);
 
 }  // namespace selfrefine

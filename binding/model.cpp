@@ -7,6 +7,10 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return to_js(info.Env(), list_devices()); });
 }
 
+Napi::Value auto_device(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return to_js(info.Env(), choose_device()); });
+}
+
 Napi::Function ModelObject::define(Napi::Env env) {
   return DefineClass(env, "Model",
                      {InstanceMethod<&ModelObject::parameters>("parameters"),
@@ -62,15 +66,17 @@ Napi::Value ModelObject::description(const Napi::CallbackInfo& info) {
 
 Napi::Value ModelObject::parameter_view(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const Model& model = *engine("parameterView");
-    const Parameter& parameter = model.table().at(Argument{info[0], "name"}.text());
-    return view(info.Env(), parameter.name, model.master(parameter), parameter.elements() * size_of(DType::f32),
-                model.masters().share());
+    const std::string name = Argument{info[0], "name"}.text();
+    Model& model = *engine("parameterView");
+    if (!model.host_memory()) lock()->expect_free("parameterView");
+    const Parameter& parameter = model.table().at(name);
+    HostFloats floats = model.host_view(parameter);
+    return view(info.Env(), name, floats.data, parameter.elements() * size_of(DType::f32), std::move(floats.owner));
   });
 }
 
 void ModelObject::sync(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] { idle_engine("sync")->sync(); });
+  guarded(info.Env(), [&] { idle_engine("sync")->sync_views(); });
 }
 
 Napi::Value ModelObject::initialize(const Napi::CallbackInfo& info) {

@@ -1,6 +1,7 @@
 // One mechanism for all ops: a JavaScript object with the op's fields by name becomes the op's struct, and runs at once
 // on the caller's thread. A tensor is {data: TypedArray, dtype: "float32" | "bfloat16" | ..., shape: [...]}; its memory
-// is used in place. bfloat16 travels as Uint16Array. A field that is left out keeps the struct's default.
+// is used in place, or staged where the backend computes elsewhere. bfloat16 travels as Uint16Array. A field that is
+// left out keeps the struct's default.
 #include "ops.h"
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include "cpu/cpu_features.h"
 #include "guarded.h"
 #include "ops_fields.h"
+#include "ops_staging.h"
 
 namespace selfrefine {
 
@@ -121,21 +123,58 @@ void read(const Place& place, const Napi::Value& value, std::function<void(int64
   };
 }
 
+void stage_field(StagedTensors& staging, std::string_view field, const Napi::Value& value, Tensor& tensor) {
+  Napi::ArrayBuffer buffer = value.As<Napi::Object>().Get("data").As<Napi::TypedArray>().ArrayBuffer();
+  staging.add(field, tensor, buffer.Data(), buffer.ByteLength());
+}
+template <typename Other>
+void stage_field(StagedTensors&, std::string_view, const Napi::Value&, Other&) {}
+
+/// Runs an op whose tensors lie in JavaScript's memory on a backend that does not reach it.
+template <typename Op>
+void run_staged(Backend& backend, Op& op, StagedTensors& staging) {
+  op.check();
+  staging.stage();
+  if constexpr (requires { op.on_chunk; }) {
+    if (op.on_chunk) {
+      op.on_chunk = [&staging, given = op.on_chunk](int64_t begin, int64_t end) {
+        staging.fetch(true);
+        given(begin, end);
+        staging.refresh();
+      };
+    }
+  }
+  try {
+    backend.run(op);
+  } catch (...) {
+    staging.fetch();
+    throw;
+  }
+  staging.fetch();
+}
+
 template <typename Op>
 void run_op(Backend& backend, const char* name, const Napi::Object& fields) {
   Op op;
+  StagedTensors staging(backend);
   std::vector<std::string> known;
   visit_fields(op, [&](std::string_view field, auto& member) {
     known.emplace_back(field);
     const Napi::Value value = fields.Get(known.back());
-    if (!value.IsUndefined()) read({name, known.back()}, value, member);
+    if (value.IsUndefined()) return;
+    read({name, known.back()}, value, member);
+    if (!backend.host_memory()) stage_field(staging, field, value, member);
   });
   const Napi::Array given = fields.GetPropertyNames();
   for (uint32_t i = 0; i < given.Length(); ++i) {
     const std::string field = given.Get(i).ToString();
     if (std::find(known.begin(), known.end(), field) == known.end()) Place{name, field}.reject("is not a field");
   }
-  backend.run(op);
+  if (backend.host_memory()) {
+    backend.run(op);
+  } else {
+    run_staged(backend, op, staging);
+  }
 }
 
 struct Entry {
@@ -174,21 +213,21 @@ void add_method(Napi::Object& object, const char* name, F&& f) {
                        name));
 }
 
-/// The instruction set of the CPU backend is chosen when it is made, from the environment: there for one construction.
-class ForcedIsa {
+/// Some choices of a backend are made when it is, from the environment: one is there for one construction.
+class ForcedVariable {
  public:
-  explicit ForcedIsa(const Napi::Value& name) {
-    if (name.IsUndefined()) return;
-    if (const char* value = std::getenv(kVariable)) before_ = value;
-    setenv(kVariable, name.ToString().Utf8Value().c_str(), 1);
+  ForcedVariable(const char* variable, const Napi::Value& value) : variable_(variable) {
+    if (value.IsUndefined()) return;
+    if (const char* before = std::getenv(variable_)) before_ = before;
+    setenv(variable_, value.ToString().Utf8Value().c_str(), 1);
     forced_ = true;
   }
-  ~ForcedIsa() {
-    if (forced_) before_.empty() ? unsetenv(kVariable) : setenv(kVariable, before_.c_str(), 1);
+  ~ForcedVariable() {
+    if (forced_) before_.empty() ? unsetenv(variable_) : setenv(variable_, before_.c_str(), 1);
   }
 
  private:
-  static constexpr const char* kVariable = "SELFREFINE_CPU_ISA";
+  const char* variable_;
   std::string before_;
   bool forced_ = false;
 };
@@ -199,7 +238,8 @@ Napi::Object create_backend(const Napi::CallbackInfo& info) {
   const Napi::Object given = info[0].ToObject();
   if (given.Has("name")) options.name = given.Get("name").ToString();
   if (given.Has("threads")) read({"backend", "threads"}, given.Get("threads"), options.threads);
-  const ForcedIsa forced(given.Get("isa"));
+  const ForcedVariable isa("SELFREFINE_CPU_ISA", given.Get("isa"));
+  const ForcedVariable cublaslt("SELFREFINE_CUBLASLT", given.Get("cublaslt"));
   const std::shared_ptr<Backend> backend = make_backend(options);
   Napi::Object object = Napi::Object::New(info.Env());
   object.Set("name", backend->name());

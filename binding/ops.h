@@ -5,7 +5,7 @@
 
 namespace selfrefine {
 
-/// { names, backends(), cpuIsas(), create({name, threads, isa}), philox(counter, key) }; see ops.cpp.
+/// { names, backends(), cpuIsas(), create({name, threads, isa, cublaslt}), philox(counter, key) }; see ops.cpp.
 Napi::Object make_ops(Napi::Env env);
 
 /// peakMeter(threads) -> { fmaFlops(seconds), bf16Flops(seconds), readBandwidth(bytes), copyBandwidth(bytes) }: rates a

@@ -100,11 +100,12 @@ Napi::Value TrainerObject::update(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerObject::gradient_view(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
+    const std::string name = Argument{info[0], "name"}.text();
     Trainer& trainer = *engine("gradientView");
-    const Parameter& parameter = trainer.model().table().at(Argument{info[0], "name"}.text());
-    const Arena& arena = trainer.optimizer().gradient_arena();
-    return view(info.Env(), parameter.name, static_cast<float*>(arena.data()) + parameter.offset,
-                parameter.elements() * size_of(DType::f32), arena.share());
+    if (!trainer.model().host_memory()) lock()->expect_free("gradientView");
+    const Parameter& parameter = trainer.model().table().at(name);
+    HostFloats floats = trainer.optimizer().host_view(parameter);
+    return view(info.Env(), name, floats.data, parameter.elements() * size_of(DType::f32), std::move(floats.owner));
   });
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,7 +14,7 @@
 namespace selfrefine {
 
 struct BackendOptions {
-  std::string name = "cpu";  // "cpu" or "reference"
+  std::string name = "cpu";  // one of backend_names()
   int threads = 0;           // 0 = every processor this process may use
 };
 
@@ -30,6 +31,22 @@ class Backend {
   /// still holds must not keep threads and packing buffers.
   virtual std::shared_ptr<void> allocate(const char* arena, size_t bytes) = 0;
 
+  /// The same, but host code may read and write it too: batches, indices, results. What allocate() gives may lie where
+  /// only ops, copy() and zero() reach it, unless host_memory().
+  virtual std::shared_ptr<void> allocate_shared(const char* arena, size_t bytes) { return allocate(arena, bytes); }
+
+  /// True if host code may touch what allocate() gives.
+  virtual bool host_memory() const { return true; }
+
+  /// Copies between any two of host memory, allocate()d and allocate_shared() memory, after all ops so far; returns
+  /// when done.
+  virtual void copy(void* to, const void* from, size_t bytes) { std::memcpy(to, from, bytes); }
+  /// Sets bytes to 0, after all ops so far.
+  virtual void zero(void* memory, size_t bytes) { std::memset(memory, 0, bytes); }
+  /// Returns when all ops so far are done: only then may the host read what they wrote to shared memory, or write what
+  /// they read.
+  virtual void synchronize() {}
+
   /// Bytes of the work areas and packed weights that the backend keeps for itself, as they have grown so far. May be
   /// asked from any thread, at any time.
   virtual int64_t scratch_bytes() const { return 0; }
@@ -43,10 +60,14 @@ class Backend {
   template <typename Op>
   void run(const Op& op) {
     op.check();
+    enter();
     compute(op);
   }
 
  protected:
+  /// Called on the thread of each op, before it: a device may have to be made current there.
+  virtual void enter() {}
+
 #define SELFREFINE_DECLARE(Op) virtual void compute(const Op& op) = 0;
   SELFREFINE_OPS(SELFREFINE_DECLARE)
 #undef SELFREFINE_DECLARE

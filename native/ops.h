@@ -11,6 +11,7 @@
 #pragma once
 
 #include "kernels/attention/op.h"
+#include "kernels/cast/op.h"
 #include "kernels/embedding/op.h"
 #include "kernels/kv_cache/op.h"
 #include "kernels/lm_head/op.h"
@@ -46,6 +47,7 @@
   X(PreferenceLoss)       \
   X(SumOfSquares)         \
   X(AdamWStep)            \
+  X(CastStorage)          \
   X(KvCacheWrite)         \
   X(KvCacheCopyPage)      \
   X(AttentionDecode)      \

@@ -1,5 +1,6 @@
-// Builds build/Release/selfrefine.node with cmake-js: `npm install` runs it, `npm run build:native` repeats it.
-// It does nothing when the addon is newer than every source, tells what to install when a tool is missing, and shows
+// Builds build/Release/selfrefine.node with cmake-js: `npm install` runs it, `npm run build:native` repeats it. With
+// --simulation it builds what `npm test` wants beside the addon: the CUDA backend compiled for the CPU.
+// It does nothing when the result is newer than every source, tells what to install when a tool is missing, and shows
 // the compiler's own words when the build fails. Plain JavaScript on Node's own modules: it runs before all else.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
@@ -11,6 +12,9 @@ import { fileURLToPath } from "node:url";
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const buildFolder = join(root, "build");
 const addon = join(buildFolder, "Release", "selfrefine.node");
+const isSimulation = process.argv.includes("--simulation");
+const what = isSimulation ? "the simulated CUDA backend" : "the native addon";
+const wanted = isSimulation ? join(buildFolder, "Release", "libselfrefine_cuda_sim.so") : addon;
 const lock = join(buildFolder, ".building");
 const oldestCmake = [3, 22];
 // A program that only a C++20 compiler with its standard library accepts.
@@ -31,8 +35,8 @@ function newest(path) {
 }
 
 function isFresh() {
-  const built = statSync(addon, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  return ["native", "binding", "CMakeLists.txt"].every((name) => newest(join(root, name)) < built);
+  const built = statSync(wanted, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return ["native", "binding", "cmake", "CMakeLists.txt"].every((name) => newest(join(root, name)) < built);
 }
 
 /** The output of a command, or undefined where it cannot be started or fails. */
@@ -123,13 +127,14 @@ async function takeLock() {
 function compile(compiler) {
   const cmakeJs = createRequire(import.meta.url).resolve("cmake-js/bin/cmake-js");
   const args = [cmakeJs, "build", "--directory", root, "--parallel", String(availableParallelism())];
+  if (isSimulation) args.push("--target", "selfrefine_cuda_sim");
   const child = spawn(process.execPath, args, { cwd: root, env: { ...env, CXX: compiler } });
   let text = "";
   const listen = (chunk) => {
     text += chunk;
     const step = /\[\s*\d+(?:\/\d+|%)\]/g;
     const last = String(chunk).match(step)?.at(-1);
-    if (last && process.stdout.isTTY) process.stdout.write(`\rselfrefine: building the native addon ${last} `);
+    if (last && process.stdout.isTTY) process.stdout.write(`\rselfrefine: building ${what} ${last} `);
   };
   child.stdout.on("data", listen);
   child.stderr.on("data", listen);
@@ -156,13 +161,13 @@ async function build() {
   await takeLock();
   try {
     if (isFresh()) return undefined; // another process built it while this one waited
-    console.log("selfrefine: building the native addon");
+    console.log(`selfrefine: building ${what}`);
     const begin = Date.now();
     const { code, text } = await compile(compiler);
     if (code !== 0) return `${text.split("\n").slice(-80).join("\n")}\nselfrefine: the native build failed (above).\n`;
-    if (!existsSync(addon)) return `selfrefine: the build ended well but made no ${addon}: binding/ holds no source.\n`;
-    utimesSync(addon, new Date(), new Date()); // a change that needs no relinking must not look stale for ever
-    const problem = loadProblem();
+    if (!existsSync(wanted)) return `selfrefine: the build ended well but made no ${wanted}: sources are missing.\n`;
+    utimesSync(wanted, new Date(), new Date()); // a change that needs no relinking must not look stale for ever
+    const problem = isSimulation ? undefined : loadProblem();
     if (problem) return `${problem}\nselfrefine: the native addon was built but does not load (above).\n`;
     console.log(`selfrefine: built in ${((Date.now() - begin) / 1000).toFixed(1)} s`);
     return undefined;

@@ -13,6 +13,7 @@ export type ErrorCode =
   | "ERR_BUSY"
   | "ERR_DISPOSED"
   | "ERR_ABORTED"
+  | "ERR_CUDA"
   | "ERR_INTERNAL"
   | "ERR_DATA"
   | "ERR_CHECKPOINT"

@@ -4,7 +4,7 @@ import { extname, join } from "node:path";
 import { atomicDirectory, recoverSwap } from "./files";
 import { planRead, planWrite, writeModelConfig, type ReadPlan } from "./checkpoint/huggingface";
 import { readLlama2c } from "./checkpoint/llama2c";
-import { modelRules } from "./config/effects";
+import { isGpu, modelRules } from "./config/effects";
 import { modelOptions, type ModelOptions } from "./config/options";
 import { parseOptions } from "./config/parse";
 import { fail } from "./errors";
@@ -73,7 +73,11 @@ export class Model {
     source: Record<string, unknown>,
   ): Model {
     const parsed = parseOptions(modelOptions, given, "model", modelRules);
-    const options = { ...parsed, device: parsed.device === "auto" ? "cpu" as const : parsed.device };
+    const options = { ...parsed, device: resolveDevice(parsed.device) };
+    if (isGpu(options.device) && options.threads > 0) {
+      fail("ERR_CONFIG", `model: threads has no effect with device ${options.device}, which auto took; leave it out, or `
+        + "choose device cpu", { where: "model", options: ["threads"] });
+    }
     if (tokenizer.vocabSize > config.vocabSize) {
       fail("ERR_CHECKPOINT", `the tokenizer has ${tokenizer.vocabSize} tokens, the model only ${config.vocabSize} `
         + "(vocab_size): they do not belong together");
@@ -87,7 +91,7 @@ export class Model {
     for (const file of plan.files) await native(() => this.native.read(file.path, file.entries));
   }
 
-  /** One line: device, instruction set, threads. */
+  /** One line: device, and its instruction set and threads, or its GPU. */
   get description(): string {
     return this.native.description();
   }
@@ -141,7 +145,20 @@ export class Model {
   }
 }
 
-/** Where this machine can compute, the fastest first. @throws ERR_UNSUPPORTED when the addon is not built */
+/** The device that an option names: auto is an NVIDIA GPU where one can be used, else the CPU. */
+export function resolveDevice(device: ModelOptions["device"]): Device {
+  return device === "auto" ? nativeSync(() => nativeAddon().autoDevice()).name : device;
+}
+
+/** One line on what auto took and why, or nothing where the user chose. */
+export function deviceReason(device: ModelOptions["device"]): string | undefined {
+  return device === "auto" ? nativeSync(() => nativeAddon().autoDevice()).description : undefined;
+}
+
+/**
+ * Where this machine can compute, the fastest first; one that cannot be used says why.
+ * @throws ERR_UNSUPPORTED when the addon is not built
+ */
 export function devices(): DeviceInfo[] {
   return nativeSync(() => nativeAddon().devices());
 }

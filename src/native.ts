@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { SelfRefineError, codeOf, fail, messageOf, type ErrorCode } from "./errors";
 
-export type Device = "cpu" | "reference";
+export type Device = "cuda" | "cpu" | "reference" | "cuda-sim";
 export type DType = "float32" | "bfloat16";
 
 export type RopeScaling =
@@ -73,14 +73,15 @@ export interface MemoryRow {
 export interface NativeModel {
   /** Parameters in arena order, with their shapes: [rows, columns] or [n]. */
   parameters(): { name: string; shape: number[] }[];
-  /** One line: instruction set and threads. */
+  /** One line: instruction set and threads, or the GPU. */
   description(): string;
   /**
    * The fp32 values of a parameter, shared, not copied: the same ArrayBuffer each time, valid even after dispose().
-   * With bf16 storage: the masters. After writing, call `sync`.
+   * With bf16 storage: the masters. After writing, call `sync`. Where the weights lie on a GPU it is a copy that each
+   * call renews; ERR_BUSY then while other work runs.
    */
   parameterView(name: string): ArrayBuffer;
-  /** To call after writing through a view: rounds masters to the storage type and drops what was packed of them. */
+  /** To call after writing through views: rounds masters to the storage type and drops what was packed of them. */
   sync(): void;
   /** Matrices normal(0, std), output projections of residual blocks normal(0, std / sqrt(2 L)), norms 1, biases 0. */
   initialize(seed: number, std: number): Promise<void>;
@@ -172,7 +173,7 @@ export interface NativeTrainer {
    * ERR_INVALID_ARGUMENT: gradients are zeroed and weights stay.
    */
   update(options: UpdateOptions): Promise<{ gradNorm: number }>;
-  /** The gradient of a parameter in fp32, shared; for tests. */
+  /** The gradient of a parameter in fp32, shared, or on a GPU a copy that each call renews; for tests. */
   gradientView(name: string): ArrayBuffer;
   /** Zeroes moments and gradients: a new run on the same memory. */
   reset(): Promise<void>;
@@ -239,11 +240,16 @@ export interface NativeSampler {
 
 export interface DeviceInfo {
   name: Device;
+  /** Instruction set and threads, or the GPU; of one that is not usable: why not. */
   description: string;
+  usable: boolean;
 }
 
 export interface NativeAddon {
+  /** What this build can compute on, the fastest first. */
   devices(): DeviceInfo[];
+  /** What "auto" stands for on this machine; the description says why. */
+  autoDevice(): DeviceInfo;
   Model: new (config: ModelConfig, options: NativeModelOptions) => NativeModel;
   Trainer: new (model: NativeModel, capacity: TrainerCapacity) => NativeTrainer;
   Sampler: new (model: NativeModel, capacity: SamplerCapacity) => NativeSampler;

@@ -13,6 +13,7 @@ const char* code_name(ErrorCode code) {
     case ErrorCode::busy: return "ERR_BUSY";
     case ErrorCode::disposed: return "ERR_DISPOSED";
     case ErrorCode::aborted: return "ERR_ABORTED";
+    case ErrorCode::cuda: return "ERR_CUDA";
     case ErrorCode::internal: return "ERR_INTERNAL";
   }
   return "ERR_INTERNAL";

@@ -18,6 +18,7 @@ enum class ErrorCode {
   busy,
   disposed,
   aborted,
+  cuda,
   internal,
 };
 

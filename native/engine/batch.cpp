@@ -31,12 +31,13 @@ void expect_capacity(const char* field, int64_t value) {
 
 }  // namespace
 
-Batch::Batch(const std::shared_ptr<Backend>& backend, const TrainerCapacity& capacity) : capacity_(capacity) {
+Batch::Batch(const std::shared_ptr<Backend>& backend, const TrainerCapacity& capacity)
+    : backend_(backend), capacity_(capacity) {
   expect_capacity("maxTokens", capacity.max_tokens);
   expect_capacity("maxSegments", capacity.max_segments);
   expect_capacity("maxSequences", capacity.max_sequences);
   const int64_t n = capacity.max_tokens, s = capacity.max_sequences;
-  arena_ = build_arena(backend, "batch", [&](Layout& layout) {
+  arena_ = build_arena(backend, "batch", Reach::host, [&](Layout& layout) {
     for (BatchInputs* b : {&inputs_, &staged_}) {
       for (Tensor* t : {&b->tokens, &b->positions, &b->targets, &b->sequence_of_row}) *t = layout.take(DType::i32, {n});
       b->weights = layout.take(DType::f32, {n});
@@ -56,6 +57,7 @@ void Batch::stage(const BatchSize& size) {
   expect_size("tokens", size.tokens, 1, capacity_.max_tokens);
   expect_size("segments", size.segments, 1, capacity_.max_segments);
   expect_size("sequences", size.sequences, 0, capacity_.max_sequences);
+  backend_->synchronize();  // after an error in the middle of a step its ops may still read
   const auto copy = [this](Tensor BatchInputs::*field, int64_t rows) {
     const Tensor from = (inputs_.*field).rows(0, rows);
     std::memcpy((staged_.*field).data, from.data, static_cast<size_t>(from.bytes()));
@@ -134,6 +136,7 @@ void Batch::read_weights(const ScoredBatch& batch, Tensor out) const {
 }
 
 void Batch::publish(const ScoredBatch& batch) {
+  backend_->synchronize();
   float* all = outputs_.logps.as<float>();
   const float* logps = batch.logps.as<float>();
   std::fill_n(all, batch.packed.tokens.dim(0), 0.0f);

@@ -57,20 +57,21 @@ class Batch {
   const BatchOutputs& outputs() const { return outputs_; }
   const Arena& arena() const { return arena_; }
 
-  /// Copies the valid part of the inputs; from then on they may be filled again. Throws ERR_INVALID_ARGUMENT if they
-  /// cannot hold so much.
+  /// Copies the valid part of the inputs, when no op reads the copy before it; from then on they may be filled again.
+  /// Throws ERR_INVALID_ARGUMENT if they cannot hold so much.
   void stage(const BatchSize& size);
   /// Checks every index of what was staged. Throws ERR_INVALID_ARGUMENT naming the element.
   ScoredBatch prepare(const ModelConfig& config);
   /// The weights of the scored rows, checked to be finite.
   void read_weights(const ScoredBatch& batch, Tensor out) const;
-  /// Writes logps of all rows and sums of the sequences, after batch.logps was computed.
+  /// Waits for batch.logps and the losses, then writes logps of all rows and sums of the sequences.
   void publish(const ScoredBatch& batch);
 
  private:
   int64_t gather_scored(int64_t vocab_size);
   void find_sequence_ends(int64_t scored);
 
+  std::shared_ptr<Backend> backend_;
   TrainerCapacity capacity_;
   Arena arena_;
   BatchInputs inputs_, staged_;

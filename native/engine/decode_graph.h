@@ -27,7 +27,7 @@ class DecodeGraph {
   /// Computes keys and values of the prompts' tokens, all in one pass, into their pages.
   void prefill(const std::vector<Admission::Prefill>& prompts);
   void copy_page(const Admission::Copy& copy);
-  /// Caches and attends each row's last token, then draws the next: tokens()[b] with logps()[b].
+  /// Caches and attends each row's last token, then draws the next: tokens()[b] with logps()[b]. Waits for them.
   void decode(const std::vector<ActiveSample>& rows, const SamplingOptions& options);
 
   const int32_t* tokens() const { return drawn_tokens_.as<int32_t>(); }
@@ -40,6 +40,11 @@ class DecodeGraph {
     Tensor k, v;  // (pages, K, page_size, D) T
   };
 
+  /// Of their own for either pass: ops of the prefill may still read theirs when the decode step is filled in.
+  struct RowIndices {
+    Tensor tokens, positions, slots;  // (rows) i32
+  };
+
   void write_cache(int64_t l, const LayerActivations& layer, const Tensor& slots);
   void fill_row(int64_t b, const ActiveSample& row);
   void draw(int64_t batch, const SamplingOptions& options);
@@ -49,10 +54,11 @@ class DecodeGraph {
   int64_t max_pages_;  // of one sample
   Activations activations_;
   std::vector<LayerCache> cache_;
-  Tensor tokens_, positions_, slots_, segments_;          // (rows) i32, (rows, 4) i32
-  Tensor page_table_, lengths_, keys_;                    // (B, max_pages), (B), (B, 3) i32
-  Tensor logits_, drawn_tokens_, drawn_logps_;            // (B, V) f32, (B) i32, (B) f32
-  Arena activation_arena_, cache_arena_, decode_arena_;
+  RowIndices prompt_rows_, rows_;               // of a prefill pass, of a decode step
+  Tensor segments_;                             // (prompt rows, 4) i32
+  Tensor page_table_, lengths_, keys_;          // (B, max_pages), (B), (B, 3) i32
+  Tensor logits_, drawn_tokens_, drawn_logps_;  // (B, V) f32, (B) i32, (B) f32
+  Arena activation_arena_, cache_arena_, logits_arena_, decode_arena_;
   Transformer transformer_;
 };
 

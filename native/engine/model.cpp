@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <numbers>
 
 #include "core/error.h"
 #include "core/philox.h"
+#include "engine/blocks.h"
 
 namespace selfrefine {
 
@@ -20,14 +20,15 @@ const ModelConfig& checked(const ModelConfig& config) {
 }
 
 Arena flat_arena(const std::shared_ptr<Backend>& backend, const char* name, DType dtype, int64_t elements) {
-  return build_arena(backend, name, [&](Layout& layout) { layout.take(dtype, {elements}); });
+  return build_arena(backend, name, Reach::ops, [&](Layout& layout) { layout.take(dtype, {elements}); });
 }
 
-/// Fills with normal(0, std) by Box-Muller; element i depends on (seed, parameter, i) alone.
-void fill_normal(float* out, int64_t elements, uint64_t seed, uint32_t parameter, double std) {
+/// Fills elements [first, first + n) with normal(0, std) by Box-Muller; element i depends on (seed, parameter, i)
+/// alone. `first` is a multiple of 4.
+void fill_normal(float* out, int64_t first, int64_t n, uint64_t seed, uint32_t parameter, double std) {
   const std::array<uint32_t, 2> key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
-  for (int64_t i = 0; i < elements; i += 4) {
-    const auto block = static_cast<uint64_t>(i / 4);
+  for (int64_t i = 0; i < n; i += 4) {
+    const auto block = static_cast<uint64_t>((first + i) / 4);
     const PhiloxBlock bits =
         philox4x32({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), parameter, 0}, key);
     double normal[4];
@@ -37,7 +38,7 @@ void fill_normal(float* out, int64_t elements, uint64_t seed, uint32_t parameter
       normal[pair] = radius * std::cos(angle);
       normal[pair + 1] = radius * std::sin(angle);
     }
-    for (int64_t j = i; j < std::min(i + 4, elements); ++j) out[j] = static_cast<float>(std * normal[j - i]);
+    for (int64_t j = i; j < std::min(i + 4, n); ++j) out[j] = static_cast<float>(std * normal[j - i]);
   }
 }
 
@@ -52,22 +53,30 @@ Model::Model(const ModelConfig& config, const ModelOptions& options)
   parameters_ = flat_arena(backend_, "parameters", dtype_, table_.elements());
   if (dtype_ != DType::f32) masters_ = flat_arena(backend_, "masters", DType::f32, table_.elements());
   weights_ = table_.view(parameters_.data(), dtype_);
-  constants_ = build_arena(backend_, "constants", [&](Layout& layout) {
+  constants_ = build_arena(backend_, "constants", Reach::ops, [&](Layout& layout) {
     inv_freq_ = layout.take(DType::f32, {config_.head_dim / 2});
   });
   const std::vector<float> frequencies = rope_frequencies(config_);
-  std::memcpy(inv_freq_.data, frequencies.data(), frequencies.size() * sizeof(float));
+  backend_->copy(inv_freq_.data, frequencies.data(), frequencies.size() * sizeof(float));
 }
 
 Model::~Model() { thaw(); }
 
 void Model::sync() {
   if (dtype_ == DType::bf16) {
-    const auto* from = static_cast<const float*>(masters_.data());
-    auto* to = static_cast<bf16*>(parameters_.data());
-    for (int64_t i = 0; i < table_.elements(); ++i) to[i] = from_float<bf16>(from[i]);
+    backend_->run(CastStorage{.out = Tensor(parameters_.data(), dtype_, {table_.elements()}),
+                              .x = Tensor(masters_.data(), DType::f32, {table_.elements()})});
   }
   weights_changed();
+}
+
+HostFloats Model::host_view(const Parameter& parameter) {
+  return views_.view(*backend_, masters(), parameter.offset, parameter.elements());
+}
+
+void Model::sync_views() {
+  views_.write_back(*backend_, masters());
+  sync();
 }
 
 void Model::weights_changed() {
@@ -81,14 +90,16 @@ void Model::initialize(uint64_t seed, double std) {
   }
   const double output_std = std / std::sqrt(2.0 * static_cast<double>(config_.num_hidden_layers));
   uint32_t index = 0;
+  Blocks blocks(*backend_);
   for (const Parameter& p : table_.all()) {
-    float* out = master(p);
-    switch (p.initialization) {
-      case Initialization::normal: fill_normal(out, p.elements(), seed, index, std); break;
-      case Initialization::residual_output: fill_normal(out, p.elements(), seed, index, output_std); break;
-      case Initialization::one: std::fill_n(out, p.elements(), 1.0f); break;
-      case Initialization::zero: std::fill_n(out, p.elements(), 0.0f); break;
-    }
+    blocks.write(master(p), p.elements(), [&](float* out, int64_t first, int64_t n) {
+      switch (p.initialization) {
+        case Initialization::normal: fill_normal(out, first, n, seed, index, std); break;
+        case Initialization::residual_output: fill_normal(out, first, n, seed, index, output_std); break;
+        case Initialization::one: std::fill_n(out, n, 1.0f); break;
+        case Initialization::zero: std::fill_n(out, n, 0.0f); break;
+      }
+    });
     ++index;
   }
   sync();
@@ -100,7 +111,17 @@ void Model::copy_from(const Model& other) {
     fail(ErrorCode::invalid_argument, "copyFrom: the models differ in shape (", table_.elements(), " and ",
          other.table_.elements(), " parameters with padding); both need the same config");
   }
-  std::memcpy(masters().data(), other.masters().data(), static_cast<size_t>(table_.elements()) * sizeof(float));
+  auto* to = static_cast<float*>(masters().data());
+  const auto* from = static_cast<const float*>(other.masters().data());
+  Backend& source = other.backend();
+  source.synchronize();
+  if (std::string(source.name()) == backend_->name()) {  // one kind of memory: no way round through the host
+    backend_->copy(to, from, static_cast<size_t>(table_.elements()) * sizeof(float));
+  } else {
+    Blocks(source).read(from, table_.elements(), [&](const float* block, int64_t first, int64_t n) {
+      backend_->copy(to + first, block, static_cast<size_t>(n) * sizeof(float));
+    });
+  }
   sync();
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend.h"
+#include "engine/host_views.h"
 #include "model/arena.h"
 #include "model/config.h"
 #include "model/parameters.h"
@@ -45,8 +46,16 @@ class Model {
   const Tensor& inv_freq() const { return inv_freq_; }
   const Arena& parameters() const { return parameters_; }
   const Arena& masters() const { return dtype_ == DType::f32 ? parameters_ : masters_; }
-  /// The fp32 values of a parameter.
+  /// False where weights lie on a device: then host views are copies, and making one is work on the backend.
+  bool host_memory() const { return backend_->host_memory(); }
+  /// The fp32 values of a parameter, where the backend's memory is.
   float* master(const Parameter& parameter) const { return static_cast<float*>(masters().data()) + parameter.offset; }
+
+  /// Host memory with the fp32 values of a parameter as they are now: of the masters themselves, or where host code
+  /// does not reach these a copy, the same each time, renewed by this call.
+  HostFloats host_view(const Parameter& parameter);
+  /// To call after writing through views: takes over what was written, then sync().
+  void sync_views();
 
   /// To call after any change of masters: rounds them to the storage type and drops packed copies of the weights.
   void sync();
@@ -79,6 +88,7 @@ class Model {
   Arena parameters_, masters_, constants_;
   Weights weights_;
   Tensor inv_freq_;  // (D / 2) f32
+  HostViews views_;
   uint64_t version_ = 0;
   bool frozen_ = false;
 };

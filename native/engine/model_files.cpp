@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "engine/blocks.h"
 #include "engine/file.h"
 #include "engine/half.h"
 #include "engine/model.h"
@@ -13,8 +14,6 @@
 namespace selfrefine {
 
 namespace {
-
-constexpr int64_t kBlock = int64_t{1} << 20;  // elements converted at a time
 
 /// The parameter of an entry. Throws unless its rows lie inside.
 const Parameter& checked(const ParameterTable& table, const std::string& path, const TensorEntry& entry) {
@@ -84,17 +83,16 @@ void Model::read(const std::string& path, const std::vector<TensorEntry>& entrie
            "; the file is truncated, fetch or write it again");
     }
   }
-  std::vector<char> block(static_cast<size_t>(kBlock * 4));
+  std::vector<char> block(static_cast<size_t>(Blocks::kFloats * 4));
+  Blocks blocks(*backend_);
   for (const TensorEntry& entry : entries) {
     const Parameter& parameter = table_.at(entry.parameter);
     const int64_t first = entry.row_offset * parameter.columns, count = entry.rows * parameter.columns;
-    for (int64_t done = 0; done < count; done += kBlock) {
-      const int64_t n = std::min(kBlock, count - done);
-      float* out = master(parameter) + first + done;
+    blocks.write(master(parameter) + first, count, [&](float* out, int64_t done, int64_t n) {
       file.read(entry.file_offset + done * size_of(entry.dtype), block.data(), n * size_of(entry.dtype));
       to_floats(entry.dtype, block.data(), out, n);
       expect_finite(path, "the checkpoint is damaged or its training diverged", parameter, out, n, first + done);
-    }
+    });
   }
   sync();
 }
@@ -106,19 +104,19 @@ void Model::write(const std::string& path, const std::string& header, const std:
   }
   OutputFile file(path);
   file.write(0, header.data(), static_cast<int64_t>(header.size()));
-  std::vector<char> block(static_cast<size_t>(kBlock * 4));
-  std::vector<float> stored(static_cast<size_t>(kBlock));
+  std::vector<char> block(static_cast<size_t>(Blocks::kFloats * 4));
+  Blocks blocks(*backend_);
+  std::vector<float> stored(static_cast<size_t>(Blocks::kFloats));
   for (const TensorEntry& entry : entries) {
     const Parameter& parameter = table_.at(entry.parameter);
     const int64_t first = entry.row_offset * parameter.columns, count = entry.rows * parameter.columns;
-    for (int64_t done = 0; done < count; done += kBlock) {
-      const int64_t n = std::min(kBlock, count - done);
-      from_floats(entry.dtype, master(parameter) + first + done, block.data(), n);
+    blocks.read(master(parameter) + first, count, [&](const float* values, int64_t done, int64_t n) {
+      from_floats(entry.dtype, values, block.data(), n);
       to_floats(entry.dtype, block.data(), stored.data(), n);
       expect_finite(path, "a weight that is not finite, or too large for the type of the file, is not written",
                     parameter, stored.data(), n, first + done);
       file.write(entry.file_offset + done * size_of(entry.dtype), block.data(), n * size_of(entry.dtype));
-    }
+    });
   }
   file.finish();
 }

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "core/error.h"
+#include "engine/blocks.h"
 #include "engine/file.h"
 
 namespace selfrefine {
@@ -33,11 +33,13 @@ void check(const UpdateOptions& o) {
 
 Optimizer::Optimizer(Model& model) : model_(model) {
   const auto& backend = model.shared_backend();
-  gradient_arena_ = build_arena(backend, "gradients", [&](Layout& layout) {
+  gradient_arena_ = build_arena(backend, "gradients", Reach::ops, [&](Layout& layout) {
     gradient_ = layout.take(DType::f32, {elements()});
+  });
+  norm_arena_ = build_arena(backend, "gradient norm", Reach::host, [&](Layout& layout) {
     sum_of_squares_ = layout.take(DType::f64, {1});
   });
-  moments_arena_ = build_arena(backend, "optimizer", [&](Layout& layout) {
+  moments_arena_ = build_arena(backend, "optimizer", Reach::ops, [&](Layout& layout) {
     exp_avg_ = layout.take(DType::f32, {elements()});
     exp_avg_sq_ = layout.take(DType::f32, {elements()});
   });
@@ -46,6 +48,7 @@ Optimizer::Optimizer(Model& model) : model_(model) {
 
 double Optimizer::gradient_norm() {
   model_.backend().run(SumOfSquares{.out = sum_of_squares_, .x = gradient_});
+  model_.backend().synchronize();
   return std::sqrt(*sum_of_squares_.as<double>());
 }
 
@@ -84,12 +87,14 @@ void Optimizer::step(int64_t begin, int64_t end, const UpdateOptions& options, d
                                  .step = options.step});
 }
 
-void Optimizer::zero_gradients() { std::memset(gradient_.data, 0, static_cast<size_t>(gradient_.bytes())); }
+void Optimizer::zero_gradients() {
+  model_.backend().zero(gradient_.data, static_cast<size_t>(gradient_.bytes()));
+}
 
 void Optimizer::reset() {
   zero_gradients();
   for (const Tensor& moment : {exp_avg_, exp_avg_sq_}) {
-    std::memset(moment.data, 0, static_cast<size_t>(moment.bytes()));
+    model_.backend().zero(moment.data, static_cast<size_t>(moment.bytes()));
   }
 }
 
@@ -97,9 +102,12 @@ void Optimizer::write_state(const std::string& path, const std::string& header) 
   OutputFile file(path);
   auto offset = static_cast<int64_t>(header.size());
   file.write(0, header.data(), offset);
+  Blocks blocks(model_.backend());
   for (const void* arena : {static_cast<const void*>(model_.masters().data()), static_cast<const void*>(exp_avg_.data),
                             static_cast<const void*>(exp_avg_sq_.data)}) {
-    file.write(offset, arena, exp_avg_.bytes());
+    blocks.read(static_cast<const float*>(arena), elements(), [&](const float* block, int64_t first, int64_t n) {
+      file.write(offset + first * size_of(DType::f32), block, n * size_of(DType::f32));
+    });
     offset += exp_avg_.bytes();
   }
   file.finish();
@@ -112,16 +120,24 @@ void Optimizer::read_state(const std::string& path, int64_t file_offset) {
     fail(ErrorCode::io, path, ": has ", file.size(), " bytes, expected ", wanted, " after byte ", file_offset,
          "; the file is damaged or belongs to another model");
   }
+  Blocks blocks(model_.backend());
   for (void* arena : {model_.masters().data(), exp_avg_.data, exp_avg_sq_.data}) {
-    file.read(file_offset, arena, exp_avg_.bytes());
+    blocks.write(static_cast<float*>(arena), elements(), [&](float* block, int64_t first, int64_t n) {
+      file.read(file_offset + first * size_of(DType::f32), block, n * size_of(DType::f32));
+      if (!std::all_of(block, block + n, [](float x) { return std::isfinite(x); })) {
+        fail(ErrorCode::invalid_argument, path, ": holds values that are not finite; resume from an earlier one");
+      }
+    });
     file_offset += exp_avg_.bytes();
-    const auto* values = static_cast<const float*>(arena);
-    if (!std::all_of(values, values + elements(), [](float x) { return std::isfinite(x); })) {
-      fail(ErrorCode::invalid_argument, path, ": holds values that are not finite; resume from an earlier one");
-    }
   }
   zero_gradients();
   model_.sync();
+}
+
+std::vector<MemoryRow> Optimizer::memory() const {
+  MemoryRow gradients = gradient_arena_.row();
+  gradients.bytes += norm_arena_.row().bytes;
+  return {gradients, moments_arena_.row()};
 }
 
 }  // namespace selfrefine

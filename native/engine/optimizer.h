@@ -25,7 +25,10 @@ class Optimizer {
 
   /// Where backward adds.
   const Weights& gradients() const { return gradients_; }
-  const Arena& gradient_arena() const { return gradient_arena_; }
+  /// Host memory with the gradient of a parameter as it is now; see Model::host_view.
+  HostFloats host_view(const Parameter& parameter) {
+    return views_.view(model_.backend(), gradient_arena_, parameter.offset, parameter.elements());
+  }
 
   /// Clips, steps, zeroes gradients and returns the norm before clipping. If the norm is not finite, gradients are
   /// zeroed, weights stay, and ERR_INVALID_ARGUMENT is thrown.
@@ -40,14 +43,15 @@ class Optimizer {
   void read_state(const std::string& path, int64_t file_offset);
   int64_t elements() const { return model_.table().elements(); }
 
-  std::vector<MemoryRow> memory() const { return {gradient_arena_.row(), moments_arena_.row()}; }
+  std::vector<MemoryRow> memory() const;
 
  private:
   double gradient_norm();
   void step(int64_t begin, int64_t end, const UpdateOptions& options, double weight_decay, double gradient_scale);
 
   Model& model_;
-  Arena gradient_arena_, moments_arena_;
+  Arena gradient_arena_, norm_arena_, moments_arena_;
+  HostViews views_;
   Weights gradients_;
   Tensor gradient_, exp_avg_, exp_avg_sq_;  // (elements) f32
   Tensor sum_of_squares_;                   // (1) f64

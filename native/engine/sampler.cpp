@@ -75,6 +75,7 @@ void Sampler::set_token_bytes(TokenBytes token_bytes) {
 
 void Sampler::begin(const GenerationOptions& options) {
   check(options);
+  model_->backend().synchronize();  // after an error in the middle of a step its ops may still read the batch
   stop_ = StopMatcher(options.stop_token_ids, options.stop_strings, token_bytes_, model_->config().vocab_size);
   options_ = options;
   schedule_.reset(options.max_new_tokens);

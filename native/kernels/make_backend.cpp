@@ -2,6 +2,7 @@
 #include "backend.h"
 
 #include "cpu/cpu_backend.h"
+#include "kernels/plugin_backend.h"
 #include "kernels/reference.h"
 
 namespace selfrefine {
@@ -11,18 +12,26 @@ namespace {
 struct Maker {
   const char* name;
   std::unique_ptr<Backend> (*make)(const BackendOptions& options);
+  bool is_plugin;  // in a library of its own, which this build may lack
 };
 
 std::unique_ptr<Backend> make_cpu(const BackendOptions& options) { return std::make_unique<CpuBackend>(options); }
 std::unique_ptr<Backend> make_reference(const BackendOptions&) { return std::make_unique<ReferenceBackend>(); }
 
-constexpr Maker kMakers[] = {{"cpu", make_cpu}, {"reference", make_reference}};
+constexpr Maker kMakers[] = {{"cuda", make_plugin_backend, true},
+                             {"cpu", make_cpu, false},
+                             {"reference", make_reference, false},
+                             {"cuda-sim", make_plugin_backend, true}};
+
+bool present(const Maker& maker) { return !maker.is_plugin || has_plugin(maker.name); }
 
 }  // namespace
 
 std::vector<std::string> backend_names() {
   std::vector<std::string> names;
-  for (const Maker& maker : kMakers) names.emplace_back(maker.name);
+  for (const Maker& maker : kMakers) {
+    if (present(maker)) names.emplace_back(maker.name);
+  }
   return names;
 }
 
@@ -30,7 +39,7 @@ std::unique_ptr<Backend> make_backend(const BackendOptions& options) {
   std::string known;
   for (const Maker& maker : kMakers) {
     if (options.name == maker.name) return maker.make(options);
-    known += (known.empty() ? "" : ", ") + std::string(maker.name);
+    if (present(maker)) known += (known.empty() ? "" : ", ") + std::string(maker.name);
   }
   fail(ErrorCode::unsupported, "backend \"", options.name, "\" is not in this build, expected one of ", known);
 }

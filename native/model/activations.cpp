@@ -71,7 +71,7 @@ Arena build_activations(const std::shared_ptr<Backend>& backend, const ModelConf
                         const ActivationCapacity& capacity, Activations& activations) {
   const Sizes sizes(config);
   activations.layers.resize(static_cast<size_t>(capacity.backward ? config.num_hidden_layers : 1));
-  return build_arena(backend, "activations", [&](Layout& layout) {
+  return build_arena(backend, "activations", Reach::ops, [&](Layout& layout) {
     const auto place = [&](Tensor& slot, DType type, int64_t rows, int64_t width, int64_t depth) {
       slot = depth != 0   ? layout.take(type, {rows, width, depth})
              : width != 0 ? layout.take(type, {rows, width})

@@ -3,8 +3,10 @@
 
 namespace selfrefine {
 
-Arena::Arena(const std::shared_ptr<Backend>& backend, const std::string& name, int64_t bytes)
-    : name_(name), bytes_(bytes), memory_(backend->allocate(name_.c_str(), static_cast<size_t>(bytes))) {}
+Arena::Arena(const std::shared_ptr<Backend>& backend, const std::string& name, int64_t bytes, Reach reach)
+    : name_(name), bytes_(bytes),
+      memory_(reach == Reach::host ? backend->allocate_shared(name_.c_str(), static_cast<size_t>(bytes))
+                                   : backend->allocate(name_.c_str(), static_cast<size_t>(bytes))) {}
 
 Tensor Layout::take(DType dtype, std::initializer_list<int64_t> shape) {
   int64_t size = size_of(dtype);

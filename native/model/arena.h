@@ -19,12 +19,15 @@ struct MemoryRow {
   int64_t bytes = 0;
 };
 
+/// Who reaches the memory: ops alone (unless the backend's memory is host memory), or host code too.
+enum class Reach { ops, host };
+
 /// Zeroed memory of a backend. share() lets a view outlive the owner.
 class Arena {
  public:
   Arena() = default;
   /// Throws ERR_OUT_OF_MEMORY naming the arena.
-  Arena(const std::shared_ptr<Backend>& backend, const std::string& name, int64_t bytes);
+  Arena(const std::shared_ptr<Backend>& backend, const std::string& name, int64_t bytes, Reach reach = Reach::ops);
 
   void* data() const { return memory_.get(); }
   std::shared_ptr<void> share() const { return memory_; }
@@ -55,10 +58,10 @@ class Layout {
 
 /// Calls build(Layout&) twice: to count the bytes, then to place the tensors in an arena of that size.
 template <typename Build>
-Arena build_arena(const std::shared_ptr<Backend>& backend, const std::string& name, Build&& build) {
+Arena build_arena(const std::shared_ptr<Backend>& backend, const std::string& name, Reach reach, Build&& build) {
   Layout counting(name, nullptr);
   build(counting);
-  Arena arena(backend, name, counting.bytes());
+  Arena arena(backend, name, counting.bytes(), reach);
   Layout placing(name, arena.data());
   build(placing);
   return arena;

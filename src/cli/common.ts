@@ -5,13 +5,13 @@ import { resolve } from "node:path";
 import type { Options } from "yargs";
 import { modelRules } from "../config/effects";
 import { flagsOf, givenOptions } from "../config/flags";
-import { modelOptions } from "../config/options";
+import { modelOptions, type ModelOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { type TaskSource, wordproblemOptions } from "../config/run-options";
 import type { Split } from "../data/records";
 import { fail } from "../errors";
 import { recoverSwap } from "../files";
-import { Model } from "../model";
+import { deviceReason, Model } from "../model";
 import type { EvaluationSet } from "../run/questions";
 import { loadSet } from "../run/questions";
 import { isProcedural } from "../tasks";
@@ -65,11 +65,18 @@ export function required(flags: Flags, name: string, what: string): string {
     : fail("ERR_CONFIG", `--${name} is missing: ${what}`, { option: name });
 }
 
+/** Says what auto took and why; a device that the user chose needs no words. */
+export function sayDevice(device: ModelOptions["device"], context: Context): void {
+  const reason = deviceReason(device);
+  if (reason !== undefined) context.terminal.note(reason);
+}
+
 /** Opens the model the flags name. The caller disposes of it. */
-export async function openModel(flags: Flags): Promise<Model> {
+export async function openModel(flags: Flags, context: Context): Promise<Model> {
   const options = parseOptions(modelOptions, givenOptions(modelOptions, flags), "model options", modelRules);
   const tokenizer =
     flags["tokenizer"] === undefined ? {} : { tokenizer: await loadTokenizer(String(flags["tokenizer"])) };
+  sayDevice(options.device, context);
   return Model.load(required(flags, "model", "a Hugging Face directory"), { ...options, ...tokenizer });
 }
 

@@ -56,7 +56,7 @@ async function examine(flags: Flags, context: Context, output: string): Promise<
     options: decisiveDecoding(options),
   });
   sayResumable(context);
-  const model = await openModel(flags);
+  const model = await openModel(flags, context);
   try {
     const drawing = drawPaths(
       model,

@@ -21,7 +21,8 @@ function inspectDevices(): Finding {
   const found = devices();
   return {
     data: { devices: found },
-    text: found.map(({ name, description }) => `${name.padEnd(10)} ${description}`).join("\n"),
+    text: found.map(({ name, description, usable }) =>
+      `${name.padEnd(10)} ${usable ? description : `not usable: ${description}`}`).join("\n"),
   };
 }
 

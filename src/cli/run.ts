@@ -2,6 +2,8 @@
 import type { Options } from "yargs";
 import { resolve } from "node:path";
 import { parse as parseYaml } from "yaml";
+import { flagsOf } from "../config/flags";
+import { modelOptions } from "../config/options";
 import { readRunFile, type Overrides } from "../config/run-file";
 import type { RunConfig } from "../config/run-options";
 import { fail } from "../errors";
@@ -11,7 +13,7 @@ import { seedsText } from "../report/seeds";
 import { runPipeline } from "../run/pipeline";
 import { runSeeds } from "../run/seeds";
 import type { RunSummary } from "../run/summary";
-import { commandLine, sayResumable } from "./common";
+import { commandLine, sayDevice, sayResumable } from "./common";
 import type { Context } from "./context";
 import { followRun } from "./follow-run";
 import type { Flags, Verb } from "./verb";
@@ -56,6 +58,10 @@ export const RUN_FLAGS: Readonly<Record<string, Options>> = {
     group: GROUP,
     describe: "an option in place of the file's: --set sft.learning_rate=1e-3",
   },
+  device: {
+    ...flagsOf(modelOptions.pick({ device: true }), GROUP)["device"],
+    describe: "where to compute, in place of the file's model.device: auto takes an NVIDIA GPU where one can be used",
+  },
   threads: {
     type: "string",
     requiresArg: true,
@@ -98,6 +104,7 @@ export function overridesOf(flags: Flags): Overrides {
   return {
     ...Object.fromEntries(((flags["set"] ?? []) as string[]).map(assignment)),
     ...(seed === undefined ? {} : { seed }),
+    ...(flags["device"] === undefined ? {} : { "model.device": flags["device"] }),
     ...(threads === undefined ? {} : { "model.threads": threads }),
     ...(flags["data-dir"] === undefined ? {} : { data_dir: resolve(String(flags["data-dir"])) }),
   };
@@ -148,6 +155,7 @@ export async function runConfig(config: RunConfig, flags: Flags, context: Contex
     fresh: flags["fresh"] === true,
     ...(seconds === undefined ? {} : { checkpoint_seconds: Math.max(seconds, 0.001) }),
   };
+  sayDevice(config.model.device, context);
   const seeds = seedsOf(flags);
   if (seeds === undefined) {
     const { summary, report } = await followRun(runPipeline(config, { directory }, control), context);

@@ -124,7 +124,7 @@ async function fromPrompts(flags: Flags, context: Context, output: string): Prom
   );
   const path = String(flags["prompts"]);
   const prompts = (await readNamed(path, parsePromptRecord)).map(({ record }) => record);
-  const model = await openModel(flags);
+  const model = await openModel(flags, context);
   try {
     const rows = await samplePrompts(model, prompts, effectiveDecoding(options), context);
     await writeJsonl(output, rows);
@@ -145,7 +145,7 @@ async function fromTask(flags: Flags, context: Context, output: string): Promise
   const issue = pathIssues(options)[0];
   if (issue) fail("ERR_CONFIG", issue.text);
   const { task, questions } = await openQuestions(flags, "train");
-  const model = await openModel(flags);
+  const model = await openModel(flags, context);
   try {
     const paths = await samplePaths(model, asked(task, questions), options, flags, context, output);
     return paths.length;

@@ -99,7 +99,7 @@ async function publish(work: string, output: string): Promise<void> {
 export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
   flags: Flags,
   context: Context,
-  open: (flags: Flags) => Promise<Model>,
+  open: (flags: Flags, context: Context) => Promise<Model>,
   job: FileTraining<R>,
 ): Promise<void> {
   const output = await freeOutput(
@@ -109,7 +109,7 @@ export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
   const seconds = Number(flags["checkpoint-seconds"] ?? 60);
   if (!(seconds >= 0))
     fail("ERR_CONFIG", "--checkpoint-seconds wants a number from 0", { option: "checkpoint-seconds" });
-  const model = await open(flags);
+  const model = await open(flags, context);
   try {
     context.terminal.note(
       `${job.stage}: ${model.parameterCount.toLocaleString("en-US")} parameters, ${model.description}`,

@@ -24,11 +24,19 @@ const trainingRules: readonly EffectRule<Training>[] = [
   },
 ];
 
+/** Kernels on a GPU, or its simulation: no threads of ours to choose. */
+export const isGpu = (device: ModelOptions["device"]): boolean => device === "cuda" || device === "cuda-sim";
+
 export const modelRules: readonly EffectRule<ModelOptions>[] = [
   {
     option: "threads",
     hasEffect: (options) => options.device !== "reference" || options.threads <= 1,
     because: "with device reference, which has one thread",
+  },
+  {
+    option: "threads",
+    hasEffect: (options) => !isGpu(options.device) || options.threads === 0,
+    because: "with a GPU: threads are those of the cpu device",
   },
 ];
 

@@ -12,8 +12,9 @@ const seed = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0)
   .describe("seed of every random choice; the same seed gives the same result, bit for bit");
 
 export const modelOptions = z.strictObject({
-  device: z.enum(["auto", "cpu", "reference"]).default("auto")
-    .describe("where to compute; auto takes the fastest there is, reference is the slow truth the others are tested with"),
+  device: z.enum(["auto", "cuda", "cpu", "reference", "cuda-sim"]).default("auto")
+    .describe("where to compute; auto takes an NVIDIA GPU (cuda) where one can be used, else the cpu; for tests: "
+      + "reference, the slow truth, and cuda-sim, the GPU's code run by the cpu"),
   dtype: z.enum(["float32", "bfloat16"]).default("float32")
     .describe("storage of weights and activations; bfloat16 keeps float32 masters"),
   threads: z.number().int().min(0).default(0).describe("threads of the cpu device; 0 = every processor it may use"),

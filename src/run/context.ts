@@ -2,6 +2,8 @@
 import type { RunConfig } from "../config/run-options";
 import type { ModelOptions } from "../config/options";
 import { fail } from "../errors";
+import { resolveDevice } from "../model";
+import type { Device } from "../native";
 import { deriveSeed } from "./derive-seed";
 import type { RunEvent, StageEvent } from "./events";
 import type { StageResult, StageSpec, StageStore } from "./store";
@@ -34,10 +36,14 @@ export class RunContext {
     return this.config.model;
   }
 
-  /** What of the model's options decides results: threads do not. */
-  get modelKey(): Pick<ModelOptions, "device" | "dtype"> {
+  /**
+   * What of the model's options decides results: threads do not. Devices round differently, so a stage belongs to the
+   * device it was computed on: a run on another one computes its own. (A training by `sft` or `dpo`, whose checkpoint
+   * names no device, may go on elsewhere.)
+   */
+  get modelKey(): { device: Device; dtype: ModelOptions["dtype"] } {
     const { device, dtype } = this.config.model;
-    return { device: device === "auto" ? "cpu" : device, dtype };
+    return { device: resolveDevice(device), dtype };
   }
 
   /** Runs a stage, or finds it done. */

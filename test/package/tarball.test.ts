@@ -23,7 +23,8 @@ function files(folder: string, name: RegExp): string[] {
 describe("the packed tarball", () => {
   test("holds every native source, the build script and the licence", () => {
     const wanted = [
-      ...files("native", /\.(cpp|h)$/),
+      ...files("native", /\.(cpp|h|cu|cuh)$/),
+      ...files("cmake", /\.cmake$/),
       ...files("binding", /\.(cpp|h)$/),
       "CMakeLists.txt",
       "LICENSE",
@@ -41,7 +42,7 @@ describe("the packed tarball", () => {
   });
 
   test("holds nothing else", () => {
-    const known = /^(dist\/.+\.(js|d\.ts)|(native|binding)\/.+\.(cpp|h|cu|cuh))$/;
+    const known = /^(dist\/.+\.(js|d\.ts)|(native|binding)\/.+\.(cpp|h|cu|cuh)|cmake\/.+\.cmake)$/;
     const single = ["CMakeLists.txt", "LICENSE", "README.md", "package.json", "scripts/build-native.mjs"];
     expect(packed.filter((path) => !known.test(path) && !single.includes(path))).toEqual([]);
   });

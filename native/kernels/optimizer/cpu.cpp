@@ -1,5 +1,4 @@
 // AdamW and the sum of squares on the CPU, in blocks of elements.
-#include <cmath>
 #include <vector>
 
 #include "cpu/cpu_backend.h"
@@ -9,19 +8,6 @@ namespace selfrefine {
 namespace {
 
 constexpr int64_t kBlock = 16384;  // elements of a task
-
-AdamWFactors factors_of(const AdamWStep& op) {
-  const double step = static_cast<double>(op.step);
-  return {op.gradient_scale,
-          static_cast<float>(1 - op.learning_rate * op.weight_decay),
-          static_cast<float>(op.beta1),
-          static_cast<float>(1 - op.beta1),
-          static_cast<float>(op.beta2),
-          static_cast<float>(1 - op.beta2),
-          static_cast<float>(1 / std::sqrt(1 - std::pow(op.beta2, step))),
-          static_cast<float>(op.eps),
-          static_cast<float>(op.learning_rate / (1 - std::pow(op.beta1, step)))};
-}
 
 }  // namespace
 
@@ -37,7 +23,7 @@ void CpuBackend::compute(const SumOfSquares& op) {
 }
 
 void CpuBackend::compute(const AdamWStep& op) {
-  const AdamWFactors factors = factors_of(op);
+  const AdamWFactors factors = op.factors();
   parallel_blocks(op.parameter.dim(0), kBlock,
                   [&](int64_t begin, int64_t end, int) { isa_.optimizer.adamw(op, factors, begin, end); });
 }

@@ -1,5 +1,7 @@
-// Checks of the optimizer ops.
+// Checks of the optimizer ops, and the factors that all elements share.
 #include "kernels/optimizer/op.h"
+
+#include <cmath>
 
 #include "kernels/check.h"
 
@@ -24,6 +26,19 @@ void AdamWStep::check() const {
   expect_that(op, parameter.dtype != DType::f32 || parameter.data == master.data,
               "a float32 parameter must be the memory of master");
   expect_that(op, step >= 1, "step is counted from 1");
+}
+
+AdamWFactors AdamWStep::factors() const {
+  const double exponent = static_cast<double>(step);
+  return {gradient_scale,
+          static_cast<float>(1 - learning_rate * weight_decay),
+          static_cast<float>(beta1),
+          static_cast<float>(1 - beta1),
+          static_cast<float>(beta2),
+          static_cast<float>(1 - beta2),
+          static_cast<float>(1 / std::sqrt(1 - std::pow(beta2, exponent))),
+          static_cast<float>(eps),
+          static_cast<float>(learning_rate / (1 - std::pow(beta1, exponent)))};
 }
 
 }  // namespace selfrefine

@@ -13,6 +13,17 @@ struct SumOfSquares {
   void check() const;
 };
 
+/// What all elements of AdamWStep share, computed in double and rounded once.
+struct AdamWFactors {
+  float gradient_scale;
+  float decay;         // 1 - learning_rate * weight_decay
+  float beta1, rest1;  // rest = 1 - beta
+  float beta2, rest2;
+  float root_scale;    // 1 / sqrt(1 - beta2^step)
+  float eps;
+  float step_size;     // learning_rate / (1 - beta1^step)
+};
+
 ///   g = gradient * gradient_scale            p -= learning_rate * weight_decay * p
 ///   m = beta1 m + (1 - beta1) g              v = beta2 v + (1 - beta2) g^2
 ///   p -= learning_rate / (1 - beta1^step) * m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
@@ -31,6 +42,7 @@ struct AdamWStep {
   float gradient_scale = 1;  // of the clipping: min(1, max_grad_norm / norm)
   int64_t step = 1;          // counted from 1
   void check() const;
+  AdamWFactors factors() const;
 };
 
 }  // namespace selfrefine

@@ -10,7 +10,7 @@
 namespace selfrefine {
 
 void RopeAngleTable::prepare(const Tensor& positions, const Tensor& inv_freq) {
-  expect_in_range("rope", "positions", positions, 0, kMaxPosition);
+  expect_in_range("rope", "positions", positions, 0, kRopeMaxPosition);
   const float* frequencies = inv_freq.as<float>();
   const int64_t half = inv_freq.dim(0);
   if (!std::equal(frequencies, frequencies + half, inv_freq_.begin(), inv_freq_.end())) {

@@ -5,13 +5,14 @@
 
 #include "core/tensor.h"
 #include "kernels/rope/cpu_kernels.h"
+#include "kernels/rope/op.h"
 
 namespace selfrefine {
 
 class RopeAngleTable {
  public:
   /// Makes of() valid for these positions. Throws ERR_INVALID_ARGUMENT on a negative position and on one above
-  /// kMaxPosition, which no model has.
+  /// kRopeMaxPosition, which no model has.
   void prepare(const Tensor& positions, const Tensor& inv_freq);
 
   RopeAngles of(int64_t position) const {
@@ -20,8 +21,6 @@ class RopeAngleTable {
   }
 
   int64_t bytes() const { return static_cast<int64_t>(rows_.capacity() * sizeof(float)); }
-
-  static constexpr int64_t kMaxPosition = int64_t{1} << 24;
 
  private:
   void extend(int64_t positions);

@@ -8,6 +8,9 @@
 
 namespace selfrefine {
 
+/// Positions are below; no model has as many.
+inline constexpr int64_t kRopeMaxPosition = int64_t{1} << 24;
+
 struct RopeForward {
   Tensor qkv;        // (N, G, D) T, in place; value heads are left alone
   Tensor positions;  // (N) i32

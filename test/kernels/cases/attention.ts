@@ -91,8 +91,18 @@ const headSizes = [8, 16, 48, 64, 96, 128].map((d) => attention(mixed, { h: 4, k
 const ratios = [[1, 1], [3, 3], [6, 2], [8, 1]].map(([h = 1, k = 1]) => attention(pairs, { h, k, d: 16 }));
 const windows = [1, 2, 16, 64, 1000].map((window) => attention(pairs, { h: 4, k: 2, d: 32 }, window));
 
+// Sizes around the tiles of 32, 64 and 128 rows that kernels cut segments into.
+const edges = [1, 63, 64, 65, 127, 128, 129, 130].map((prompt) => ({ prompt }));
+const users: Group[] = [{ prompt: 65, answers: [1, 63, 130] }, { prompt: 3 }];
+const tiles: GradientCase[] = [
+  attention(edges, { h: 2, k: 1, d: 64 }), attention(edges.slice(3), { h: 1, k: 1, d: 128 }),
+  attention(users, { h: 4, k: 1, d: 64 }), attention(users, { h: 2, k: 2, d: 96 }),
+  ...[20, 64, 100].map((window) => attention([{ prompt: 130, answers: [70, 129] }], { h: 2, k: 1, d: 32 }, window)),
+  ...[2, 6, 32, 80, 136, 256, 264].map((d) => attention([{ prompt: 33, answers: [1, 65] }], { h: 2, k: 1, d })),
+];
+
 export const gradients: GradientCase[] = [
-  ...finite, ...headSizes, ...ratios, ...windows,
+  ...finite, ...headSizes, ...ratios, ...windows, ...tiles,
   attention(one(200), { h: 2, k: 1, d: 64 }), attention(one(257), { h: 2, k: 2, d: 8 }, 33),
   attention([...Array(40).keys()].map((i) => ({ prompt: 1 + (i % 3) })), { h: 2, k: 1, d: 16 }),
   attention([], { h: 2, k: 1, d: 8 }), attention(mixed, { h: 2, k: 1, d: 7 }),

@@ -1,6 +1,7 @@
 // Every case of every family; each op of the engine must appear in one.
 import { casesOf, type GradientCase, type OpCase } from "../support/case";
 import * as attention from "./attention";
+import * as cast from "./cast";
 import * as embedding from "./embedding";
 import * as kvCache from "./kv-cache";
 import * as lmHead from "./lm-head";
@@ -17,5 +18,5 @@ export const gradientCases: GradientCase[] = [embedding, rmsnorm, rope, matmul, 
 
 export const opCases: OpCase[] = [
   ...gradientCases.flatMap(casesOf),
-  ...[rmsnorm, matmul, swiglu, preference, optimizer, kvCache, sampling].flatMap((family) => family.cases),
+  ...[rmsnorm, matmul, swiglu, preference, optimizer, cast, kvCache, sampling].flatMap((family) => family.cases),
 ];

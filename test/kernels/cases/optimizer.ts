@@ -27,8 +27,9 @@ function sumOfSquares(n: number): OpCase {
 
 export const cases: OpCase[] = [
   ...[0, 1, 7, 129, 5000].flatMap((n) => [adamw(n, 1), adamw(n, 1000)]),
+  adamw(8, 5),
   adamw(129, 3, { gradient_scale: 0.25 }), adamw(129, 3, { weight_decay: 0 }), adamw(129, 3, { eps: 0.1 }),
   adamw(33, 2, { beta1: 0, beta2: 0.9 }),
   adamw(33, 2, { learning_rate: 0 }),
-  ...[0, 1, 7, 129, 70_000].map(sumOfSquares),
+  ...[0, 1, 7, 129, 16_384, 70_000].map(sumOfSquares),
 ];

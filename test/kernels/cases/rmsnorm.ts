@@ -46,8 +46,11 @@ function headNorm(n: number, h: number, k: number, d: number, eps: number, diffe
 export const gradients: GradientCase[] = [
   rmsnorm(1, 1, 0.1, true), rmsnorm(7, 7, 0.1, true), rmsnorm(1, 129, 0.1, true), rmsnorm(3, 64, 1e-5),
   rmsnorm(129, 288, 1e-6), rmsnorm(2, 1000, 1e-5), rmsnorm(0, 8, 1e-5),
+  rmsnorm(5, 8, 1e-5), rmsnorm(33, 1024, 1e-6), rmsnorm(11, 4096, 1e-5), rmsnorm(3, 5120, 1e-6),
   headNorm(1, 1, 1, 3, 0.1, true), headNorm(3, 4, 2, 7, 0.1, true), headNorm(33, 6, 2, 64, 1e-6),
   headNorm(7, 3, 3, 129, 1e-6), headNorm(0, 2, 1, 8, 1e-6),
+  headNorm(65, 5, 1, 128, 1e-6), headNorm(3, 2, 1, 256, 1e-6), headNorm(3, 2, 1, 264, 1e-6),
 ];
 
-export const cases: OpCase[] = [withResidual(1, 1), withResidual(7, 129), withResidual(65, 256)];
+export const cases: OpCase[] = [withResidual(1, 1), withResidual(7, 129), withResidual(65, 256), withResidual(9, 4096),
+  withResidual(3, 8200), withResidual(3, 16_392)]; // wider than any backend keeps in registers

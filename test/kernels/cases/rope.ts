@@ -30,5 +30,7 @@ export const gradients: GradientCase[] = [false, true].flatMap((interleaved) => 
   rope({ n: 33, h: 6, k: 2, d: 48 }, interleaved, 100),
   rope({ n: 129, h: 4, k: 4, d: 64 }, interleaved, 4096),
   rope({ n: 3, h: 2, k: 1, d: 128 }, interleaved, 300),
+  rope({ n: 5, h: 7, k: 2, d: 80 }, interleaved, 131_071),
+  rope({ n: 600, h: 13, k: 2, d: 32 }, interleaved, 4096),
   rope({ n: 0, h: 2, k: 1, d: 8 }, interleaved, 1),
 ]);

@@ -21,7 +21,8 @@ interface Ops {
   names: string[];
   backends(): string[];
   cpuIsas(): string[];
-  create(options: { name: string; threads?: number; isa?: string }): NativeBackend;
+  /** `cublaslt`: the library's path, or "off". */
+  create(options: { name: string; threads?: number; isa?: string; cublaslt?: string }): NativeBackend;
   philox(counter: number[], key: number[]): number[];
 }
 
@@ -30,6 +31,8 @@ export const ops = (nativeAddon() as unknown as { ops: Ops }).ops;
 export interface BackendUnderTest {
   label: string;
   isReference: boolean;
+  /** Reads and writes 16 bytes at a time where addresses allow it, so both ways need a test. */
+  isCuda: boolean;
   /** A backend of so many threads; one is made for each number and kept. */
   with(threads: number): NativeBackend;
 }
@@ -39,6 +42,7 @@ function underTest(name: string, isa?: string): BackendUnderTest {
   return {
     label: isa === undefined ? name : `${name}(${isa})`,
     isReference: name === "reference",
+    isCuda: name.startsWith("cuda"),
     with(threads) {
       const backend = made.get(threads) ?? ops.create({ name, threads, ...(isa === undefined ? {} : { isa }) });
       made.set(threads, backend);

@@ -1,6 +1,6 @@
 // Runs one op on one backend: lays every tensor in memory of its own between guard bytes, and afterwards looks whether
 // anything but the outputs was written. Tensors start at addresses that only their element size divides, as rows of an
-// arena do.
+// arena do, or on request at multiples of 16, where kernels may access many elements at once.
 import { bytesOf, decode, encode, storageAt, type DType, type Real, type Storage } from "./dtype";
 import { isTensor, tensor, type Fields, type TensorValue } from "./fields";
 import type { NativeBackend, NativeTensor } from "./backends";
@@ -28,10 +28,10 @@ function encodedOnce(value: TensorValue, dtype: DType): Storage {
   return storage;
 }
 
-function place(name: string, value: TensorValue, real: Real): Placed {
+function place(name: string, value: TensorValue, real: Real, aligned: boolean): Placed {
   const dtype = value.dtype === "T" ? real : value.dtype;
   const before = encodedOnce(value, dtype);
-  const begin = guardBytes + bytesOf[dtype];
+  const begin = guardBytes + (aligned ? 0 : bytesOf[dtype]);
   const buffer = new ArrayBuffer(begin + before.byteLength + guardBytes);
   new Uint8Array(buffer).fill(guardValue);
   const storage = storageAt(buffer, begin, dtype, before.length);
@@ -78,16 +78,18 @@ export interface ExecuteOptions {
   freeze?: string[];
   /** Ops to run before; a tensor that is the same object as one of the op is the same memory. */
   setup?: Step[];
+  /** Every tensor begins at a multiple of 16 bytes. */
+  aligned?: boolean;
 }
 
 /** The memory of all tensors of a run, each placed once. */
 class Arena {
   readonly placed = new Map<TensorValue, Placed>();
 
-  constructor(private readonly dtype: Real) {}
+  constructor(private readonly dtype: Real, private readonly aligned: boolean) {}
 
   at(name: string, value: TensorValue): Placed {
-    const known = this.placed.get(value) ?? place(name, value, this.dtype);
+    const known = this.placed.get(value) ?? place(name, value, this.dtype, this.aligned);
     this.placed.set(value, known);
     return known;
   }
@@ -105,8 +107,8 @@ class Arena {
 }
 
 export function execute(backend: NativeBackend, op: string, fields: Fields, options: ExecuteOptions): Outcome {
-  const { dtype, alias = {}, freeze = [] } = options;
-  const arena = new Arena(dtype);
+  const { dtype, alias = {}, freeze = [], aligned = false } = options;
+  const arena = new Arena(dtype, aligned);
   for (const step of options.setup ?? []) backend.run(step.op, arena.native(step.fields, {}));
   const given = arena.native(fields, alias);
   if (freeze.length > 0) backend.freeze(freeze.map((name) => given[name] as NativeTensor));

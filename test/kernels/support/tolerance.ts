@@ -3,7 +3,7 @@
 // 2^-24 (half a unit in the last place of a float32 near 1) times the largest magnitude, which is taken as at least 1.
 const unit = 2 ** -24;
 
-const { abs, sqrt } = Math; // constants: under jest a global is looked up through the sandbox at each use
+const { abs, floor, log2, sqrt } = Math; // constants: under jest a global is looked up through the sandbox at each use
 
 function largest(values: Float64Array): number {
   return values.reduce((most, value) => (abs(value) > most ? abs(value) : most), 1);
@@ -39,10 +39,11 @@ export function errorLimit(truth: Float64Array, referenceInSameType: Float64Arra
 
 /**
  * Two ways through one backend to the same numbers, each within float32's errors. Stored in bfloat16, two numbers that
- * are almost equal may be rounded to neighbours, which lie 2^-8 of their size from each other.
+ * are almost equal may be rounded to neighbours: with 8 significant bits these lie 2^-7 of the power of two below them
+ * from each other.
  */
 export function otherPathLimit(wanted: Float64Array, isBfloat16: boolean, terms: number): number {
-  return float32Limit(wanted, terms) + (isBfloat16 ? 2 ** -8 * largest(wanted) : 0);
+  return float32Limit(wanted, terms) + (isBfloat16 ? 2 ** (floor(log2(largest(wanted))) - 7) : 0);
 }
 
 /** Sums in double over blocks, in another order: the same counting in units of double precision. */

@@ -1,0 +1,176 @@
+// Which of our kernels computes a matrix product, and with what tile. The bits of a result depend on its row of a, on b
+// and on k alone, not on the choice; only with transpose_a, where the sum runs over the rows of a batch, is it split
+// over blocks if c alone has too few tiles for the GPU. The parts are added in order by a second kernel.
+#include "cuda/cuda_backend.h"
+#include "cuda/gemm_mma.cuh"
+#include "cuda/gemm_simt.cuh"
+
+namespace selfrefine {
+
+namespace cuda {
+
+namespace {
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+template <typename Tile>
+int64_t tiles_of(const CudaGemm& gemm) {
+  return ceil_div(gemm.m, Tile::m) * ceil_div(gemm.n, Tile::n);
+}
+
+// Two of the large tile fit an SM. The others are for few rows (decoding streams the weights: what counts is that many
+// blocks have many bytes on their way) and for products that would have too few large ones.
+using MmaLarge = MmaTile<128, 128, 32, 4, 2, 4, 2>;
+using MmaMedium = MmaTile<64, 64, 64, 4, 2, 2, 2>;
+using MmaSkinny = MmaTile<32, 32, 64, 6, 1, 2, 4>;
+using MmaThin = MmaTile<16, 32, 128, 4, 1, 2, 4>;
+using MmaThinnest = MmaTile<16, 16, 128, 5, 1, 1, 4>;
+using SimtLarge = SimtTile<128, 128, 1>;
+using SimtMedium = SimtTile<64, 64, 2>;
+using SimtThin = SimtTile<16, 64, 4>;
+
+/// The sums of all parts, in their order, ended as those of a block that has all of k.
+template <typename T>
+__global__ void __launch_bounds__(256)
+    add_parts(const __grid_constant__ GemmTask task, const float* partials, int parts) {
+  constexpr int kCount = 4;
+  const int64_t groups = (task.gemm.n + kCount - 1) / kCount;
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const int64_t row = index / groups, column = index % groups * kCount;
+  if (row >= task.gemm.m) return;
+  float sums[kCount] = {};
+  for (int part = 0; part < parts; ++part) {
+    const float* from = partials + (part * task.gemm.m + row) * task.gemm.n + column;
+    add_neighbours(sums, from, task.packed, task.gemm.n - column);
+  }
+  finish<T>(task, row, column, sums);
+}
+
+/// Chooses and launches the kernels of one product.
+class GemmLauncher {
+ public:
+  /// `partials(elements)` gives device memory for the parts.
+  template <typename Partials>
+  GemmLauncher(const CudaGemm& gemm, int sm_count, cudaStream_t stream, const Partials& partials)
+      : sm_count_(sm_count), stream_(stream) {
+    task_.gemm = gemm;
+    task_.k_per_part = gemm.k;
+    task_.packed = packable<bfloat16>(gemm.n, gemm.c, gemm.bias, gemm.residual);
+    parts_ = gemm.transpose_a ? parts_of_sum() : 1;
+    if (parts_ > 1) task_.partials = partials(parts_ * gemm.m * gemm.n);
+  }
+
+  void launch() {
+    const CudaGemm& gemm = task_.gemm;
+    if (gemm.input_type == DType::f32) {
+      if (gemm.transpose_a) launch_simt<true, false>();
+      else if (gemm.transpose_b) launch_simt<false, true>();
+      else launch_simt<false, false>();
+      if (parts_ > 1) launch_sum<float>();
+    } else {
+      if (gemm.transpose_a) launch_mma<true, false>();
+      else if (gemm.transpose_b) launch_mma<false, true>();
+      else launch_mma<false, false>();
+      if (parts_ > 1) launch_sum<bfloat16>();
+    }
+  }
+
+ private:
+  /// How many parts k is split into; sets k_per_part. Depends on the shape and the GPU only.
+  int64_t parts_of_sum() {
+    constexpr int64_t kShortest = 256, kMost = 32;
+    const int64_t wanted = ceil_div(2 * sm_count_, tiles_of<MmaMedium>(task_.gemm));
+    const int64_t parts = std::min({wanted, kMost, task_.gemm.k / kShortest});
+    if (parts <= 1) return 1;
+    task_.k_per_part = ceil_div(ceil_div(task_.gemm.k, parts), MmaMedium::k) * MmaMedium::k;
+    return ceil_div(task_.gemm.k, task_.k_per_part);
+  }
+
+  template <bool kTransposeA, bool kTransposeB>
+  void launch_mma() {
+    const CudaGemm& gemm = task_.gemm;
+    const bool vector = packable<bfloat16>(gemm.transpose_a ? gemm.m : gemm.k, gemm.a) &&
+                        packable<bfloat16>(gemm.transpose_b ? gemm.k : gemm.n, gemm.b);
+    if (!vector) return start_mma<MmaMedium, kTransposeA, kTransposeB, false>();
+    if (gemm.m > 64 && tiles_of<MmaLarge>(gemm) >= sm_count_) {
+      return start_mma<MmaLarge, kTransposeA, kTransposeB, true>();
+    }
+    if constexpr (kTransposeB) {
+      if (gemm.m <= 16 && tiles_of<MmaThin>(gemm) >= sm_count_) return start_mma<MmaThin, false, true, true>();
+      if (gemm.m <= 16) return start_mma<MmaThinnest, false, true, true>();
+      if (gemm.m <= 32 || tiles_of<MmaMedium>(gemm) < sm_count_) return start_mma<MmaSkinny, false, true, true>();
+    }
+    start_mma<MmaMedium, kTransposeA, kTransposeB, true>();
+  }
+
+  template <typename Tile, bool kTransposeA, bool kTransposeB, bool kVector>
+  void start_mma() {
+    const auto kernel = gemm_mma<Tile, kTransposeA, kTransposeB, kVector>;
+    static const cudaError_t allowed =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Tile::shared_bytes);
+    check_cuda(allowed, "matrix product: shared memory");
+    LAUNCH(kernel, grid_of<Tile>(), Tile::threads, Tile::shared_bytes, stream_, task_);
+  }
+
+  template <bool kTransposeA, bool kTransposeB>
+  void launch_simt() {
+    const CudaGemm& gemm = task_.gemm;
+    if (gemm.m <= 16) return start_simt<SimtThin, kTransposeA, kTransposeB>();
+    if (tiles_of<SimtLarge>(gemm) >= sm_count_) return start_simt<SimtLarge, kTransposeA, kTransposeB>();
+    start_simt<SimtMedium, kTransposeA, kTransposeB>();
+  }
+
+  template <typename Tile, bool kTransposeA, bool kTransposeB>
+  void start_simt() {
+    const auto kernel = gemm_simt<Tile, kTransposeA, kTransposeB>;
+    LAUNCH(kernel, grid_of<Tile>(), Tile::threads, 0, stream_, task_);
+  }
+
+  template <typename T>
+  void launch_sum() {
+    GemmTask whole = task_;
+    whole.partials = nullptr;
+    const int64_t groups = task_.gemm.m * ceil_div(task_.gemm.n, 4);
+    LAUNCH(add_parts<T>, static_cast<unsigned>(ceil_div(groups, 256)), 256, 0, stream_, whole, task_.partials,
+           static_cast<int>(parts_));
+  }
+
+  template <typename Tile>
+  dim3 grid_of() const {
+    return {static_cast<unsigned>(tiles_of<Tile>(task_.gemm)), static_cast<unsigned>(parts_)};
+  }
+
+  GemmTask task_;
+  int64_t parts_ = 1;
+  int sm_count_;
+  cudaStream_t stream_;
+};
+
+}  // namespace
+
+}  // namespace cuda
+
+/// cuBLASLt chooses its algorithm, and with it the order of a sum, by the whole shape: a row's bits may depend on how
+/// many rows there are. Training can live with that: a step has the same shapes each time it is run. A sample must not
+/// depend on its batch, so linear layers of frozen weights are always our own, and so are those of few rows.
+bool CudaBackend::library_may_multiply(const CudaGemm& gemm) const {
+  constexpr int64_t kFewestRows = 256;
+  const bool is_linear_layer = gemm.transpose_b;
+  return cublaslt_ != nullptr && (gemm.transpose_a ? gemm.k : gemm.m) >= kFewestRows && !(frozen_ && is_linear_layer);
+}
+
+void CudaBackend::multiply(const CudaGemm& gemm) {
+  if (gemm.m == 0 || gemm.n == 0) return;
+  if (gemm.transpose_a && gemm.transpose_b) {
+    fail(ErrorCode::internal, "matrix product: both operands are transposed, expected at most one");
+  }
+  if (library_may_multiply(gemm) &&
+      cublaslt_->multiply(gemm, scratch(Scratch::gemm, CublasLt::kWorkspaceBytes), stream_)) {
+    return;
+  }
+  const auto partials = [&](int64_t elements) { return scratch_of<float>(Scratch::gemm, elements); };
+  cuda::GemmLauncher(gemm, properties_.multiProcessorCount, stream_, partials).launch();
+  launched("matrix product");
+}
+
+}  // namespace selfrefine

@@ -1,0 +1,245 @@
+// The scheduler of a block's threads.
+#include "cuda/sim/block.h"
+
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+
+#include "core/error.h"
+
+constinit thread_local uint3 threadIdx, blockIdx;
+constinit thread_local dim3 blockDim, gridDim;
+
+namespace cudasim {
+
+using selfrefine::concat;
+using selfrefine::ErrorCode;
+
+namespace {
+
+constexpr size_t kSharedMargin = 256;  // behind a launch's dynamic shared memory, poisoned
+
+unsigned volume(const dim3& size) { return size.x * size.y * size.z; }
+
+/// The first member of a set of 32 bits, which is not empty, from `begin` on and around.
+unsigned first_from(unsigned begin, uint32_t set) {
+  return (begin + static_cast<unsigned>(std::countr_zero(std::rotr(set, static_cast<int>(begin))))) % 32;
+}
+
+std::string place(const Site& site) { return concat(site.file_name(), ":", site.line()); }
+
+std::string triple(const uint3& index) { return concat(index.x, ",", index.y, ",", index.z); }
+
+}  // namespace
+
+bool same_site(const Site& a, const Site& b) {
+  return a.line() == b.line() && a.column() == b.column() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+}
+
+Block& Block::here() {
+  thread_local Block block;
+  return block;
+}
+
+Block::~Block() {
+  discard_fibers();
+  unpoison(shared_, shared_capacity_);
+  std::free(shared_);
+}
+
+void Block::discard_fibers() {
+#if defined(CUDASIM_TSAN)
+  for (Thread& thread : threads_) __tsan_destroy_fiber(thread.fiber.tsan_fiber);
+#endif
+  threads_.clear();
+  stacks_.forget_frames();
+}
+
+void Block::prepare_memory(const Program& program) {
+  count_ = volume(program.block);
+  if (threads_.size() < count_) {
+    discard_fibers();
+    stacks_.grow(count_);
+    threads_.resize(count_);
+    for (unsigned i = 0; i < count_; ++i) {
+      threads_[i].number = i;
+      stacks_.assign(i, threads_[i].fiber);
+#if defined(CUDASIM_TSAN)
+      threads_[i].fiber.tsan_fiber = __tsan_create_fiber(0);
+#endif
+    }
+  }
+  if (!warps_) warps_ = std::make_unique<Warp[]>(kMostThreads / kWarp);
+  if (program.shared_bytes + kSharedMargin > shared_capacity_) {
+    unpoison(shared_, shared_capacity_);
+    std::free(shared_);
+    shared_capacity_ = (program.shared_bytes + kSharedMargin + 1023) / 1024 * 1024;
+    shared_ = static_cast<unsigned char*>(std::aligned_alloc(1024, shared_capacity_));
+    if (shared_ == nullptr) selfrefine::fail(ErrorCode::out_of_memory, "simulated GPU: no memory for shared memory");
+  }
+  unpoison(shared_, shared_capacity_);
+  poison(shared_ + program.shared_bytes, shared_capacity_ - program.shared_bytes);
+}
+
+void Block::start_threads(const Program& program, uint3 index) {
+  blockIdx = index;
+  blockDim = program.block;
+  gridDim = program.grid;
+  random_ = program.order * 0x9e3779b97f4a7c15u + index.x + (static_cast<uint64_t>(index.y) << 20) +
+            (static_cast<uint64_t>(index.z) << 40);
+  live_ = count_;
+  waiting_ = ready_warps_ = current_warp_ = 0;
+  for (unsigned w = 0; w * kWarp < count_; ++w) {
+    const unsigned lanes = std::min(kWarp, count_ - w * kWarp);
+    warps_[w].live = lanes == kWarp ? ~0u : (1u << lanes) - 1;
+    warps_[w].ready = warps_[w].at_barrier = 0;
+    for (Collective& collective : warps_[w].collectives) collective.mask = collective.arrived = 0;
+    make_ready(w, warps_[w].live);
+  }
+  const dim3& size = program.block;
+  for (unsigned i = 0; i < count_; ++i) {
+    Thread& thread = threads_[i];
+    thread.index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
+    thread.copy_group = 0;
+    thread.copies.clear();
+    prepare(thread.fiber, &thread_main);
+  }
+}
+
+void Block::run(const Program& program, uint3 index) {
+  prepare_memory(program);
+  program_ = &program;
+  std::memset(shared_, 0xff, program.shared_bytes);
+  start_threads(program, index);
+  failure_.clear();
+  adopt_current_stack(machine_thread_);
+  release(&begin_);
+  running_ = next_ready();
+  threadIdx = running_->index;
+  switch_fiber(machine_thread_, running_->fiber);
+  running_ = nullptr;
+  acquire(&end_);
+  if (failure_.empty()) return;
+  discard_fibers();
+  throw selfrefine::Error(ErrorCode::cuda, failure_);
+}
+
+void Block::thread_main() {
+  entered_first_time();
+  Block& block = here();
+  acquire(&block.begin_);
+  try {
+    block.program_->entry(block.program_->arguments);
+  } catch (const std::exception& error) {
+    block.fail(concat("exception in a kernel: ", error.what()), Site::current());
+  }
+  release(&block.end_);
+  block.finish_thread();
+  __builtin_unreachable();
+}
+
+void Block::finish_thread() {
+  --live_;
+  warp_of(*running_).live &= ~(1u << running_->lane());
+  if (live_ > 0 && waiting_ == live_) release_barrier();
+  switch_to_next(true);
+}
+
+void Block::wait(const Site& site) {
+  running_->waits_at = site;
+  switch_to_next(false);
+}
+
+void Block::yield() {
+  const unsigned warp = running_->number / kWarp;
+  make_ready(warp, 1u << running_->lane());
+  current_warp_ = first_from((warp + 1) % kWarp, ready_warps_);
+  switch_to_next(false);
+}
+
+void Block::make_ready(unsigned warp, uint32_t lanes) {
+  warps_[warp].ready |= lanes;
+  ready_warps_ |= 1u << warp;
+}
+
+/// Leaves the running thread for the next that can run; for the machine's own thread if all are done or stuck.
+void Block::switch_to_next(bool ends) {
+  Thread* const from = running_;
+  Thread* const to = next_ready();
+  if (to == from) return;
+  if (to == nullptr) {
+    if (live_ > 0) failure_ = deadlock();
+    return switch_fiber(from->fiber, machine_thread_, ends);
+  }
+  running_ = to;
+  threadIdx = to->index;
+  switch_fiber(from->fiber, to->fiber, ends);
+}
+
+/// Stays with a warp while one of its threads can run: their stacks are in the cache.
+Thread* Block::next_ready() {
+  if (ready_warps_ == 0) return nullptr;
+  if (program_->order > 1 || (ready_warps_ >> current_warp_ & 1u) == 0) current_warp_ = choose(ready_warps_);
+  Warp& warp = warps_[current_warp_];
+  const unsigned lane = choose(warp.ready);
+  warp.ready &= ~(1u << lane);
+  if (warp.ready == 0) ready_warps_ &= ~(1u << current_warp_);
+  return &threads_[current_warp_ * kWarp + lane];
+}
+
+/// A member of a set of bits that is not empty.
+unsigned Block::choose(uint32_t set) {
+  if (program_->order == 0) return static_cast<unsigned>(std::countr_zero(set));
+  if (program_->order == 1) return 31u - static_cast<unsigned>(std::countl_zero(set));
+  random_ = random_ * 6364136223846793005u + 1442695040888963407u;
+  return first_from(static_cast<unsigned>(random_ >> 59), set);
+}
+
+void Block::sync_threads(const Site& site) {
+  if (waiting_ == 0) {
+    barrier_site_ = site;
+  } else if (!same_site(site, barrier_site_)) {
+    fail(concat("divergent __syncthreads: other threads wait at ", place(barrier_site_)), site);
+  }
+  char* const token = &barrier_[barriers_ & 1u];
+  release(token);
+  ++waiting_;
+  warp_of(*running_).at_barrier |= 1u << running_->lane();
+  if (waiting_ == live_) release_barrier();
+  wait(site);
+  acquire(token);
+}
+
+void Block::release_barrier() {
+  waiting_ = 0;
+  ++barriers_;
+  for (unsigned w = 0; w * kWarp < count_; ++w) {
+    if (warps_[w].at_barrier == 0) continue;
+    make_ready(w, warps_[w].at_barrier);
+    warps_[w].at_barrier = 0;
+  }
+}
+
+std::string Block::deadlock() const {
+  unsigned stuck = 0;
+  while ((warps_[stuck / kWarp].live >> (stuck % kWarp) & 1u) == 0) ++stuck;
+  const bool at_barrier = warps_[stuck / kWarp].at_barrier >> (stuck % kWarp) & 1u;
+  return concat(place(threads_[stuck].waits_at), ": deadlock: ", waiting_, " of ", live_,
+                " threads wait at __syncthreads, thread ", stuck, " here at ",
+                at_barrier ? "it" : "a collective of its warp", " (block ", triple(blockIdx), ")");
+}
+
+void Block::fail(const std::string& what, const Site& site) {
+  if (running_ == nullptr) selfrefine::fail(ErrorCode::cuda, place(site), ": ", what);
+  failure_ = concat(place(site), ": ", what, " (block ", triple(blockIdx), ", thread ", triple(threadIdx), ")");
+  switch_fiber(running_->fiber, machine_thread_, true);
+  __builtin_unreachable();
+}
+
+unsigned char* dynamic_shared() { return Block::here().shared(); }
+
+void fail(const char* what, const Site& site) { Block::here().fail(what, site); }
+
+}  // namespace cudasim

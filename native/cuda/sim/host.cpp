@@ -1,0 +1,126 @@
+// A device without a GPU: one, with Hopper's limits and few multiprocessors, so that small grids already wrap around.
+#include "cuda/sim/host.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "cuda/sim/device_memory.h"
+
+namespace {
+
+constexpr size_t kMemory = size_t{1} << 34;
+constexpr size_t kMostShared = 227 * 1024, kSharedUnasked = 48 * 1024;
+constexpr size_t kAlignment = 256;
+
+/// What kernels asked for by cudaFuncSetAttribute.
+struct Asked {
+  std::mutex lock;
+  std::map<const void*, size_t> shared_bytes;
+};
+Asked& asked() {
+  static auto& functions = *new Asked;
+  return functions;
+}
+
+}  // namespace
+
+namespace cudasim {
+
+long setting(const char* variable, long otherwise) {
+  const char* text = std::getenv(variable);
+  return text == nullptr || *text == '\0' ? otherwise : std::strtol(text, nullptr, 10);
+}
+
+cudaError_t set_function_attribute(const void* function, cudaFuncAttribute, int value) {
+  if (value < 0 || static_cast<size_t>(value) > kMostShared) return cudaErrorInvalidValue;
+  std::lock_guard guard(asked().lock);
+  asked().shared_bytes[function] = static_cast<size_t>(value);
+  return cudaSuccess;
+}
+
+size_t most_dynamic_shared(const void* function) {
+  std::lock_guard guard(asked().lock);
+  const auto known = asked().shared_bytes.find(function);
+  return known != asked().shared_bytes.end() && known->second > kSharedUnasked ? known->second : kSharedUnasked;
+}
+
+}  // namespace cudasim
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {"simulated GPU", 9, 0, static_cast<int>(cudasim::setting("CUDASIM_SMS", 2)), kMostShared, kMemory};
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *free = *total = kMemory;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+const char* cudaGetErrorName(cudaError_t) { return "cudaError"; }
+const char* cudaGetErrorString(cudaError_t) { return "error of the simulated GPU"; }
+
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  *memory = nullptr;
+  if (bytes > kMemory) return cudaErrorMemoryAllocation;
+  *memory = cudasim::DeviceMemory::instance().allocate(bytes);
+  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+
+cudaError_t cudaFree(void* memory) {
+  if (memory != nullptr) cudasim::DeviceMemory::instance().release(memory);
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  *memory = nullptr;
+  if (bytes > kMemory) return cudaErrorMemoryAllocation;
+  *memory = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  if (*memory == nullptr) return cudaErrorMemoryAllocation;
+  std::memset(*memory, 0xff, bytes);  // nor is this
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* memory) {
+  std::free(memory);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  const cudasim::DeviceAccess access;
+  if (bytes > 0) std::memmove(to, from, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  return cudaMemcpy(to, from, bytes, kind);
+}
+
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
+  const cudasim::DeviceAccess access;
+  if (bytes > 0) std::memset(memory, value, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = nullptr;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }

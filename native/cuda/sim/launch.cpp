@@ -1,0 +1,74 @@
+// Checks a launch as the driver does and shares its blocks out to the machine's threads.
+#include "cuda/sim/launch.h"
+
+#include <cstdlib>
+#include <mutex>
+
+#include "core/error.h"
+#include "cpu/thread_pool.h"
+#include "cuda/sim/block.h"
+#include "cuda/sim/device_memory.h"
+#include "cuda/sim/host.h"
+
+namespace cudasim {
+
+namespace {
+
+using selfrefine::ErrorCode;
+
+constexpr uint64_t kFewThreads = 1024;  // of CUDA: fewer are done before another machine thread has woken up
+
+/// Never destroyed: its threads may still be asleep when the process ends.
+selfrefine::ThreadPool& pool() {
+  static auto& shared = *new selfrefine::ThreadPool(kSanitized ? 1 : static_cast<int>(setting("CUDASIM_THREADS", 0)));
+  return shared;
+}
+
+void check(const Launch& launch) {
+  const auto [gx, gy, gz] = launch.grid;
+  const auto [bx, by, bz] = launch.block;
+  const uint64_t threads = static_cast<uint64_t>(bx) * by * bz;
+  if (gx < 1 || gy < 1 || gz < 1 || gx > 0x7fffffffu || gy > 65535 || gz > 65535) {
+    selfrefine::fail(ErrorCode::cuda, launch.kernel, ": a grid of ", gx, " x ", gy, " x ", gz, " cannot be launched");
+  }
+  if (threads < 1 || threads > kMostThreads || bz > 64) {
+    selfrefine::fail(ErrorCode::cuda, launch.kernel, ": a block of ", bx, " x ", by, " x ", bz, " cannot be launched");
+  }
+  const size_t most = most_dynamic_shared(launch.function);
+  if (launch.shared_bytes > most) {
+    selfrefine::fail(ErrorCode::cuda, launch.kernel, ": ", launch.shared_bytes, " bytes of dynamic shared memory, ",
+                     most, " are allowed: cudaFuncSetAttribute(cudaFuncAttributeMaxDynamicSharedMemorySize)");
+  }
+}
+
+void run_blocks(const Block::Program& program) {
+  const dim3& grid = program.grid;
+  const int64_t blocks = static_cast<int64_t>(grid.x) * grid.y * grid.z;
+  const auto run_block = [&](int64_t block, int) {
+    const auto i = static_cast<uint64_t>(block);
+    Block::here().run(program, {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
+                                static_cast<unsigned>(i / grid.x / grid.y)});
+  };
+  const uint64_t threads = static_cast<uint64_t>(blocks) * program.block.x * program.block.y * program.block.z;
+  if (threads > kFewThreads) return pool().parallel_for(blocks, run_block);
+  for (int64_t block = 0; block < blocks; ++block) run_block(block, 0);
+}
+
+}  // namespace
+
+void run(const Launch& launch, void (*entry)(const void*), const void* arguments) {
+  check(launch);
+  const Block::Program program{entry, arguments, launch.grid, launch.block, launch.shared_bytes,
+                               static_cast<unsigned>(setting("CUDASIM_ORDER", 0))};
+  static std::mutex& one_at_a_time = *new std::mutex;  // under a sanitizer, where shared memory is one for all
+  std::unique_lock lock(one_at_a_time, std::defer_lock);
+  if (kSanitized) lock.lock();
+  const DeviceAccess access;
+  try {
+    run_blocks(program);
+  } catch (const selfrefine::Error& error) {
+    selfrefine::fail(error.code(), launch.kernel, ": ", error.what());
+  }
+}
+
+}  // namespace cudasim

@@ -1,0 +1,38 @@
+// LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...): runs all blocks and returns; a kernel's error is
+// thrown as ERR_CUDA.
+#pragma once
+
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "cuda/sim/host.h"
+#include "cuda/sim/language.h"
+
+namespace cudasim {
+
+struct Launch {
+  const char* kernel;
+  const void* function;
+  dim3 grid, block;
+  size_t shared_bytes;
+};
+
+void run(const Launch& launch, void (*entry)(const void* arguments), const void* arguments);
+
+template <typename... Parameters, typename... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t,
+            Arguments&&... arguments) {
+  using Values = std::tuple<std::remove_const_t<Parameters>...>;
+  const std::pair<void (*)(Parameters...), Values> call(kernel, Values(std::forward<Arguments>(arguments)...));
+  const auto entry = [](const void* given) {
+    const auto& [function, values] = *static_cast<const decltype(call)*>(given);
+    std::apply(function, values);
+  };
+  run({name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes}, entry, &call);
+}
+
+}  // namespace cudasim
+
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+  cudasim::launch(#kernel, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)

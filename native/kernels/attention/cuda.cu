@@ -1,0 +1,144 @@
+// Attention on the GPU: tiles are cut on the host (cuda_plan.h); bfloat16 runs on tensor cores, float32 plainly. No sum
+// depends on the order in which blocks run, and none on where a sequence lies in its batch.
+#include "cuda/cuda_backend.h"
+#include "cuda/lanes.cuh"
+#include "kernels/attention/cuda_backward.cuh"
+#include "kernels/attention/cuda_forward.cuh"
+#include "kernels/attention/cuda_launch.cuh"
+#include "kernels/attention/cuda_plain_backward.cuh"
+#include "kernels/indices.h"
+
+namespace selfrefine {
+
+namespace {
+
+using namespace cuda;
+
+constexpr int kRowThreads = 256, kRowLanes = 16;
+
+/// The statistics of all rows and heads, 16 threads each.
+template <typename T, bool kPacked>
+__global__ void __launch_bounds__(kRowThreads) attention_statistics_kernel(const AttentionArguments<T> a) {
+  const int64_t count = int64_t{a.rows} * a.heads, i = grid_thread() / kRowLanes;
+  const int lane = static_cast<int>(threadIdx.x) % kRowLanes;
+  const T *dout = a.dout + i * a.d, *out = a.out + i * a.d;
+  float sum = 0;
+  for (int c = lane * kLanes; i < count && c < a.d; c += kRowLanes * kLanes) {
+    const Lanes x = load_lanes<kPacked>(dout + c, a.d - c), y = load_lanes<kPacked>(out + c, a.d - c);
+#pragma unroll
+    for (int k = 0; k < kLanes; ++k) sum = fmaf(x[k], y[k], sum);
+  }
+#pragma unroll
+  for (int offset = kRowLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(kFullMask, sum, offset);
+  if (lane == 0 && i < count) a.statistics[i % a.heads * a.rows + i / a.heads] = make_float2(a.lse[i] * kLog2E, sum);
+}
+
+template <typename T, typename Op>
+AttentionArguments<T> arguments_of(const Op& op) {
+  AttentionArguments<T> a{};
+  a.qkv = op.qkv.template as<T>();
+  a.out = op.out.template as<T>();
+  a.lse = op.lse.template as<float>();
+  a.rows = static_cast<int>(op.qkv.dim(0));
+  a.heads = op.num_heads;
+  a.kv_heads = op.num_kv_heads;
+  a.d = static_cast<int>(op.qkv.dim(2));
+  a.scale = op.scale;
+  return a;
+}
+
+template <typename Op>
+AttentionCut cut_of(const Op& op) {
+  return {op.segments, op.positions, op.window, tile_sizes(op.qkv.dtype, op.qkv.dim(2), op.scale)};
+}
+
+/// Starts a kernel that takes one block for each tile and head, with as much shared memory as it needs.
+template <typename T>
+void launch_tiles(void (*kernel)(const AttentionArguments<T>), int64_t blocks, int parts, int threads, int shared_bytes,
+                  cudaStream_t stream, const AttentionArguments<T>& a) {
+  check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes), "attention");
+  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(parts));
+  LAUNCH(kernel, grid, static_cast<unsigned>(threads), static_cast<size_t>(shared_bytes), stream, a);
+}
+
+/// Blocks that share a tile and a head in the plain kernels.
+int plain_parts(int d) { return (d + Plain::kColumns - 1) / Plain::kColumns; }
+
+}  // namespace
+
+void CudaBackend::compute(const AttentionForward& op) {
+  expect_segments("attention_forward", op.segments, op.qkv.dim(0));
+  if (op.qkv.elements() == 0) return;
+  const AttentionCut cut = cut_of(op);
+  const int64_t blocks = cut.forward() * op.num_heads;
+  visit_device(op.qkv.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    AttentionArguments<T> a = arguments_of<T>(op);
+    a.tiles = upload(Table::attention_work, cut.tiles().data(), static_cast<int64_t>(cut.tiles().size()));
+    a.window = cut.window();
+    if (a.window > 0) a.positions = upload(Table::positions, op.positions.as<int32_t>(), op.positions.dim(0));
+    a.packed = packable<T>(a.d, a.qkv, a.out);
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      if (on_tensor_cores(op.qkv.dtype, a.d, op.scale)) {
+        visit_head_dim(a.d, [&](auto dim) {
+          using Shapes = AttentionShapes<dim()>;
+          constexpr int kTiles = Shapes::kForwardTiles, kKeys = Shapes::kForwardKeys;
+          using Shape = ForwardShape<dim(), kTiles, kKeys>;
+          launch_tiles(attention_forward_kernel<dim(), kTiles, kKeys>, blocks, 1, Shape::kThreads,
+                       Shape::kSharedBytes, stream_, a);
+        });
+        return;
+      }
+    }
+    launch_tiles(attention_forward_plain<T>, blocks, plain_parts(a.d), Plain::kThreads, sizeof(Plain), stream_, a);
+  });
+  launched("attention_forward");
+}
+
+void CudaBackend::compute(const AttentionBackward& op) {
+  expect_segments("attention_backward", op.segments, op.qkv.dim(0));
+  if (op.qkv.elements() == 0) return;
+  const AttentionCut cut = cut_of(op);
+  const int64_t query_blocks = cut.backward_queries() * op.num_heads;
+  const int64_t key_blocks = cut.backward_keys() * op.num_kv_heads;
+  visit_device(op.qkv.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    AttentionArguments<T> a = arguments_of<T>(op);
+    a.dout = op.dout.as<T>();
+    a.dqkv = op.dqkv.as<T>();
+    a.statistics = scratch_of<float2>(Scratch::attention, op.lse.elements());
+    const auto* tiles = upload(Table::attention_work, cut.tiles().data(), static_cast<int64_t>(cut.tiles().size()));
+    a.window = cut.window();
+    if (a.window > 0) a.positions = upload(Table::positions, op.positions.as<int32_t>(), op.positions.dim(0));
+    a.packed = packable<T>(a.d, a.qkv, a.dout, a.dqkv);
+    const auto statistics = lanes_packable<T>(a.d, a.dout, a.out) ? attention_statistics_kernel<T, true>
+                                                                  : attention_statistics_kernel<T, false>;
+    LAUNCH(statistics, blocks_for(op.lse.elements() * kRowLanes, kRowThreads), kRowThreads, 0, stream_, a);
+    launched("attention_backward");
+    AttentionArguments<T> of_queries = a, of_keys = a;
+    of_queries.tiles = tiles + cut.forward();
+    of_keys.tiles = of_queries.tiles + cut.backward_queries();
+    if constexpr (std::is_same_v<T, bfloat16>) {
+      if (on_tensor_cores(op.qkv.dtype, a.d, op.scale)) {
+        visit_head_dim(a.d, [&](auto dim) {
+          using Shapes = AttentionShapes<dim()>;
+          constexpr int kTiles = Shapes::kQueryTiles, kKeys = Shapes::kQueryKeys;
+          using OfQueries = BackwardQueriesShape<dim(), kTiles, kKeys>;
+          launch_tiles(attention_backward_queries_kernel<dim(), kTiles, kKeys>, query_blocks, 1, OfQueries::kThreads,
+                       OfQueries::kSharedBytes, stream_, of_queries);
+          constexpr int kKeyTiles = Shapes::kKeyTiles, kQueries = Shapes::kKeyQueries, kParts = Shapes::kColumnParts;
+          using OfKeys = BackwardKeysShape<dim(), kKeyTiles, kQueries, kParts>;
+          launch_tiles(attention_backward_keys_kernel<dim(), kKeyTiles, kQueries, kParts>, key_blocks, 1,
+                       OfKeys::kThreads, OfKeys::kSharedBytes, stream_, of_keys);
+        });
+        return;
+      }
+    }
+    const int parts = plain_parts(a.d), bytes = sizeof(Plain);
+    launch_tiles(attention_backward_queries_plain<T>, query_blocks, parts, Plain::kThreads, bytes, stream_, of_queries);
+    launch_tiles(attention_backward_keys_plain<T>, key_blocks, parts, Plain::kThreads, bytes, stream_, of_keys);
+  });
+  launched("attention_backward");
+}
+
+}  // namespace selfrefine
