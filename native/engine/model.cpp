@@ -126,12 +126,14 @@ void Model::copy_from(const Model& other) {
 }
 
 uint64_t Model::fingerprint() const {
-  const auto* values = static_cast<const float*>(masters().data());
   uint64_t hash = 0xcbf29ce484222325;
-  for (int64_t i = 0; i < table_.elements(); ++i) {
-    hash = (hash ^ std::bit_cast<uint32_t>(values[i])) * 0x9e3779b97f4a7c15;
-    hash ^= hash >> 32;
-  }
+  Blocks(*backend_).read(static_cast<const float*>(masters().data()), table_.elements(),
+                         [&](const float* values, int64_t, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+      hash = (hash ^ std::bit_cast<uint32_t>(values[i])) * 0x9e3779b97f4a7c15;
+      hash ^= hash >> 32;
+    }
+  });
   return hash;
 }
 
