@@ -18,6 +18,11 @@ endfunction()
 if(SELFREFINE_SANITIZE)
   set(SELFREFINE_CUDA OFF) # nvcc's output is not instrumented; the simulation is
 endif()
+# Minutes of nvcc are only spent where a GPU can use them, unless they are asked for.
+if(SELFREFINE_CUDA STREQUAL "AUTO" AND NOT EXISTS /proc/driver/nvidia/version AND NOT EXISTS /dev/dxg)
+  message(STATUS "selfrefine: no NVIDIA driver, the build has no CUDA backend; SELFREFINE_CUDA=ON builds it anyway")
+  set(SELFREFINE_CUDA OFF)
+endif()
 if(NOT SELFREFINE_CUDA STREQUAL "OFF")
   set(CMAKE_CUDA_ARCHITECTURES OFF) # the -gencode flags below are ours: CMake knows no 90a everywhere
   find_cuda_compiler()
