@@ -82,7 +82,8 @@ class CudaBackend final : public Backend {
                   int64_t end, float* logits, float2* statistics);
   void head_gradient(const LmHeadLoss& op, const void* dlogits, int64_t begin, int64_t end);
 
-  /// What a kernel finds wrong with real-valued data is reported by the next synchronize(). In kernels/sampling/cuda.cu.
+  /// What a kernel finds wrong with real-valued data is reported by the next synchronize().
+  /// In kernels/sampling/cuda.cu.
   int32_t* damaged_row();
   void report_damaged_row();
 

@@ -15,6 +15,8 @@ namespace cuda {
 
 namespace {
 
+constexpr int kWideThreads = 512, kNarrowThreads = 32;
+constexpr int64_t kNarrowSize = 512;  // a warp is enough for so few tokens
 constexpr int kSegments = 256;  // of a row, for its running sums
 constexpr int64_t kSegmentUnit = 1024;
 
@@ -31,24 +33,25 @@ struct SampleTask {
 };
 
 /// The least of all threads' tokens.
+template <int kThreads>
 __device__ __forceinline__ int64_t block_min(int64_t token) {
-  __shared__ int64_t parts[kSampleWarps];
+  __shared__ int64_t parts[kThreads / kWarp];
 #pragma unroll
   for (int offset = kWarp / 2; offset > 0; offset /= 2) token = min(token, __shfl_xor_sync(kFullMask, token, offset));
   __syncthreads();
   if (threadIdx.x % kWarp == 0) parts[threadIdx.x / kWarp] = token;
   __syncthreads();
-  for (int i = 0; i < kSampleWarps; ++i) token = min(token, parts[i]);
+  for (int i = 0; i < kThreads / kWarp; ++i) token = min(token, parts[i]);
   return token;
 }
 
 /// sums[s] = the weights of segment s, by a warp a segment. weight_of(token, logit).
-template <typename WeightOf>
+template <int kThreads, typename WeightOf>
 __device__ __forceinline__ void sum_segments(float (&sums)[kSegments], const float* logits, int64_t size,
                                              int64_t segment, const WeightOf& weight_of) {
   constexpr int kLoads = 4;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  for (int s = static_cast<int>(threadIdx.x) / kWarp; s * segment < size; s += kSampleWarps) {
+  for (int s = static_cast<int>(threadIdx.x) / kWarp; s * segment < size; s += kThreads / kWarp) {
     const int64_t end = min(size, (s + 1) * segment);
     float sum = 0;
     for (int64_t first = s * segment + lane; first < end; first += kLoads * kWarp) {
@@ -68,12 +71,12 @@ __device__ __forceinline__ void sum_segments(float (&sums)[kSegments], const flo
 
 /// The first token at which the running weight exceeds `share` of the whole (kAbsolute: exceeds `share`), by the whole
 /// block; where rounding kept the sum below, the last token that has weight.
-template <bool kAbsolute, typename WeightOf>
+template <int kThreads, bool kAbsolute, typename WeightOf>
 __device__ __forceinline__ int64_t locate(const float* logits, int64_t size, int64_t segment, double share,
                                           const WeightOf& weight_of) {
   __shared__ float sums[kSegments];
   __shared__ int64_t found;
-  sum_segments(sums, logits, size, segment, weight_of);
+  sum_segments<kThreads>(sums, logits, size, segment, weight_of);
   if (threadIdx.x < kWarp) {
     const int lane = static_cast<int>(threadIdx.x);
     double total = 0, running = 0;
@@ -105,44 +108,44 @@ __device__ __forceinline__ int64_t locate(const float* logits, int64_t size, int
   __syncthreads();
   if (found >= 0) return found;
   int64_t last = INT64_MAX;  // negated: the greatest token is the least
-  for (int64_t i = threadIdx.x; i < size; i += kSampleThreads) {
+  for (int64_t i = threadIdx.x; i < size; i += kThreads) {
     if (weight_of(i, logits[i]) > 0) last = -i;
   }
-  return -block_min(last);
+  return -block_min<kThreads>(last);
 }
 
-template <int kWidth>
+template <int kThreads, int kWidth>
 __device__ __forceinline__ int64_t first_maximum(const SampleRow& row) {
   int64_t own = INT64_MAX;
-  over_row<kSampleThreads, kWidth>(row.logits, row.size, [&](int64_t first, const float (&logits)[kWidth]) {
+  over_row<kThreads, kWidth>(row.logits, row.size, [&](int64_t first, const float (&logits)[kWidth]) {
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
       if (logits[i] == row.highest) own = min(own, first + i);
     }
   });
-  return block_min(own);
+  return block_min<kThreads>(own);
 }
 
 /// Narrows `kept` to the prefix that reaches `wanted`.
-template <int kWidth, bool kByMass>
+template <int kThreads, int kWidth, bool kByMass>
 __device__ __forceinline__ void keep_prefix(Kept& kept, const SampleRow& row, const SampleTask& task, double wanted) {
-  const Cut cut = find_cut<kWidth, kByMass>(row, kept, wanted);
+  const Cut cut = find_cut<kThreads, kWidth, kByMass>(row, kept, wanted);
   if (cut.threshold < kept.threshold) return;
   int64_t last = cut.threshold == kept.threshold ? kept.last_equal : INT64_MAX;
   if (cut.equals > 0) {
     const auto is_equal = [&](int64_t token, float logit) {
       return order_of(logit) == cut.threshold && kept.has(cut.threshold, token) ? 1.0f : 0.0f;
     };
-    last = locate<true>(row.logits, row.size, task.segment, static_cast<double>(cut.equals) - 0.5, is_equal);
+    last = locate<kThreads, true>(row.logits, row.size, task.segment, static_cast<double>(cut.equals) - 0.5, is_equal);
   }
   kept = {cut.threshold, last};
 }
 
-template <int kWidth>
-__global__ void __launch_bounds__(kSampleThreads, 1) sample_kernel(const __grid_constant__ SampleTask task) {
+template <int kThreads, int kWidth>
+__global__ void __launch_bounds__(kThreads, 1) sample_kernel(const __grid_constant__ SampleTask task) {
   const int64_t b = blockIdx.x;
   SampleRow row{task.logits + b * task.size, task.size, 0, task.inverse_temperature};
-  const Softmax all = row_softmax<kSampleThreads, kWidth>(row.logits, row.size);
+  const Softmax all = row_softmax<kThreads, kWidth>(row.logits, row.size);
   if (!(all.sum >= 0) || fabsf(all.highest) == INFINITY) {
     if (threadIdx.x == 0) *task.damaged_row = static_cast<int32_t>(b + 1);
     return;
@@ -150,19 +153,20 @@ __global__ void __launch_bounds__(kSampleThreads, 1) sample_kernel(const __grid_
   row.highest = all.highest;
   int64_t token;
   if (task.uniforms == nullptr) {
-    token = first_maximum<kWidth>(row);
+    token = first_maximum<kThreads, kWidth>(row);
   } else {
     Kept kept;
     if (task.top_k > 0 && task.top_k < row.size) {
-      keep_prefix<kWidth, false>(kept, row, task, static_cast<double>(task.top_k));
+      keep_prefix<kThreads, kWidth, false>(kept, row, task, static_cast<double>(task.top_k));
     }
-    if (task.top_p < 1) keep_prefix<kWidth, true>(kept, row, task, static_cast<double>(task.top_p));
+    if (task.top_p < 1) keep_prefix<kThreads, kWidth, true>(kept, row, task, static_cast<double>(task.top_p));
     const auto kept_mass = [&](int64_t i, float logit) {
       if (!kept.has(order_of(logit), i)) return 0.0f;
       const float mass = row.mass(logit);
       return mass < task.min_p ? 0.0f : mass;
     };
-    token = locate<false>(row.logits, row.size, task.segment, static_cast<double>(task.uniforms[b]), kept_mass);
+    const double uniform = task.uniforms[b];
+    token = locate<kThreads, false>(row.logits, row.size, task.segment, uniform, kept_mass);
   }
   if (threadIdx.x != 0) return;
   task.tokens[b] = static_cast<int32_t>(token);
@@ -199,8 +203,12 @@ void CudaBackend::compute(const SampleTokens& op) {
   task.top_k = op.top_k;
   task.top_p = op.top_p;
   task.min_p = op.min_p;
-  const auto kernel = cuda::packable<float>(v, task.logits) ? cuda::sample_kernel<4> : cuda::sample_kernel<1>;
-  LAUNCH(kernel, static_cast<unsigned>(rows), cuda::kSampleThreads, 0, stream_, task);
+  const bool is_narrow = v <= cuda::kNarrowSize;
+  const auto kernel = is_narrow                                ? cuda::sample_kernel<cuda::kNarrowThreads, 1>
+                      : cuda::packable<float>(v, task.logits) ? cuda::sample_kernel<cuda::kWideThreads, 4>
+                                                              : cuda::sample_kernel<cuda::kWideThreads, 1>;
+  const int threads = is_narrow ? cuda::kNarrowThreads : cuda::kWideThreads;
+  LAUNCH(kernel, static_cast<unsigned>(rows), threads, 0, stream_, task);
   launched("sample_tokens");
 }
 

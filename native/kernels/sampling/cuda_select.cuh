@@ -7,7 +7,6 @@
 
 namespace selfrefine::cuda {
 
-constexpr int kSampleThreads = 512, kSampleWarps = kSampleThreads / kWarp;
 constexpr int kPivots = 7;
 
 /// Larger floats have larger orders.
@@ -39,14 +38,14 @@ struct Weighed {
   int64_t counts[kPivots + 1];
 };
 
-template <int kWidth, bool kByMass>
+template <int kThreads, int kWidth, bool kByMass>
 __device__ __forceinline__ void weigh(Weighed& result, const SampleRow& row, const Kept& kept,
                                       const uint32_t (&pivots)[kPivots]) {
-  __shared__ float warp_weights[kPivots + 1][kSampleWarps];
-  __shared__ int warp_counts[kPivots + 1][kSampleWarps];
+  __shared__ float warp_weights[kPivots + 1][kThreads / kWarp];
+  __shared__ int warp_counts[kPivots + 1][kThreads / kWarp];
   float weights[kPivots + 1] = {};
   int counts[kPivots + 1] = {};
-  over_row<kSampleThreads, kWidth>(row.logits, row.size, [&](int64_t first, const float (&logits)[kWidth]) {
+  over_row<kThreads, kWidth>(row.logits, row.size, [&](int64_t first, const float (&logits)[kWidth]) {
 #pragma unroll
     for (int i = 0; i < kWidth; ++i) {
       const uint32_t order = order_of(logits[i]);
@@ -75,7 +74,7 @@ __device__ __forceinline__ void weigh(Weighed& result, const SampleRow& row, con
   if (threadIdx.x <= kPivots) {
     double weight = 0;
     int64_t count = 0;
-    for (int i = 0; i < kSampleWarps; ++i) {
+    for (int i = 0; i < kThreads / kWarp; ++i) {
       weight += static_cast<double>(warp_weights[threadIdx.x][i]);
       count += warp_counts[threadIdx.x][i];
     }
@@ -93,7 +92,7 @@ struct Cut {
 
 /// The shortest prefix of the kept tokens, by (logit descending, token ascending), whose weight reaches `wanted`: a
 /// count, or with kByMass a share of the mass of the kept tokens.
-template <int kWidth, bool kByMass>
+template <int kThreads, int kWidth, bool kByMass>
 __device__ __forceinline__ Cut find_cut(const SampleRow& row, const Kept& kept, double wanted) {
   __shared__ Weighed weighed;
   uint32_t low = order_of(-INFINITY), high = order_of(row.highest);
@@ -108,7 +107,7 @@ __device__ __forceinline__ Cut find_cut(const SampleRow& row, const Kept& kept, 
       const uint64_t share = (uint64_t{high - low} * (j + 1) + kPivots) / (kPivots + 1);
       pivots[j] = is_first ? order_of(below) : low + static_cast<uint32_t>(share);
     }
-    weigh<kWidth, kByMass>(weighed, row, kept, pivots);
+    weigh<kThreads, kWidth, kByMass>(weighed, row, kept, pivots);
     if (is_first) {
       count_low = weighed.counts[kPivots];
       if (kByMass) wanted *= weighed.weights[kPivots];
