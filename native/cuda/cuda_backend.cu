@@ -135,6 +135,7 @@ void CudaBackend::zero(void* memory, size_t bytes) {
 void CudaBackend::synchronize() {
   enter();
   check_cuda(cudaStreamSynchronize(stream_), "synchronize");
+  report_damaged_row();
 }
 
 void* CudaBackend::scratch(Scratch purpose, size_t bytes) {

@@ -77,6 +77,15 @@ class CudaBackend final : public Backend {
   void rotate(const Tensor& qkv, const Tensor& positions, const Tensor& inv_freq, int heads, bool interleaved,
               float sign);
 
+  /// Parts of the loss head. In kernels/lm_head/cuda.cu.
+  void head_logps(const Tensor& x, const Tensor& weight, const Tensor& logps, const int32_t* targets, int64_t begin,
+                  int64_t end, float* logits, float2* statistics);
+  void head_gradient(const LmHeadLoss& op, const void* dlogits, int64_t begin, int64_t end);
+
+  /// What a kernel finds wrong with real-valued data is reported by the next synchronize(). In kernels/sampling/cuda.cu.
+  int32_t* damaged_row();
+  void report_damaged_row();
+
   /// To call after each LAUNCH: throws ERR_CUDA with the op's name if the launch was refused.
   void launched(const char* op) { check_cuda(cudaGetLastError(), op); }
 
@@ -92,6 +101,7 @@ class CudaBackend final : public Backend {
   bool frozen_ = false;
   std::array<Area, static_cast<size_t>(Scratch::count)> areas_;
   std::array<DeviceTable, static_cast<size_t>(Table::count)> tables_;
+  std::shared_ptr<void> damaged_row_;
   std::atomic<int64_t> scratch_bytes_{0};
 };
 
