@@ -49,7 +49,8 @@ if(CMAKE_CUDA_COMPILER AND NOT SELFREFINE_CUDA STREQUAL "OFF")
   target_compile_features(selfrefine_cuda PRIVATE cxx_std_20)
   target_compile_options(selfrefine_cuda PRIVATE
     "$<$<COMPILE_LANGUAGE:CXX>:-O3;-Wall;-Wextra>"
-    "$<$<COMPILE_LANGUAGE:CUDA>:-O3;-std=c++20;-lineinfo;-Xcompiler=-Wall;${GENCODE}>")
+    "$<$<COMPILE_LANGUAGE:CUDA>:-O3;-std=c++20;-lineinfo;-Xcompiler=-Wall;${GENCODE}>"
+    $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${SELFREFINE_CUDA_REPORT}>>:-Xptxas=-v>)
   set_target_properties(selfrefine_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
   target_link_options(selfrefine_cuda PRIVATE -Wl,--exclude-libs,ALL)
   target_link_libraries(selfrefine_cuda PRIVATE ${CMAKE_DL_LIBS})
@@ -65,10 +66,28 @@ foreach(SOURCE IN LISTS CUDA_SOURCES)
   list(APPEND SIM_SOURCES ${WRAPPER})
 endforeach()
 file(GLOB SIM_RUNTIME CONFIGURE_DEPENDS native/cuda/sim/*.cpp)
+if(SELFREFINE_SANITIZE STREQUAL "THREAD") # the simulation's own state is not part of the program under test
+  set_source_files_properties(${SIM_RUNTIME} PROPERTIES COMPILE_OPTIONS
+    "-fno-sanitize=thread;-fno-tree-loop-distribute-patterns")
+endif()
 list(APPEND SIM_RUNTIME native/cpu/thread_pool.cpp native/cpu/cpu_features.cpp)
-add_library(selfrefine_cuda_sim MODULE EXCLUDE_FROM_ALL ${SIM_SOURCES} ${SIM_RUNTIME} ${CUDA_CORE_SOURCES})
+add_library(selfrefine_cuda_sim_objects OBJECT EXCLUDE_FROM_ALL ${SIM_SOURCES} ${SIM_RUNTIME} ${CUDA_CORE_SOURCES})
+target_link_libraries(selfrefine_cuda_sim_objects PUBLIC selfrefine_flags)
+target_compile_options(selfrefine_cuda_sim_objects PRIVATE -Wno-unknown-pragmas -Wno-misleading-indentation)
+add_library(selfrefine_cuda_sim MODULE $<TARGET_OBJECTS:selfrefine_cuda_sim_objects>)
 target_link_libraries(selfrefine_cuda_sim PRIVATE selfrefine_flags)
-target_compile_options(selfrefine_cuda_sim PRIVATE -Wno-unknown-pragmas -Wno-misleading-indentation)
+if(NOT SELFREFINE_CUDA_SIM)
+  set_target_properties(selfrefine_cuda_sim PROPERTIES EXCLUDE_FROM_ALL ON)
+endif()
+
+# The same objects as a program that runs the kernel tests' cases and planted errors, for the sanitizers.
+file(GLOB CHECK_SOURCES CONFIGURE_DEPENDS test/cuda/check.cpp test/cuda/cases.cpp test/cuda/planted.cpp)
+if(CHECK_SOURCES)
+  file(GLOB REFERENCE_SOURCES CONFIGURE_DEPENDS native/kernels/reference.cpp native/kernels/*/reference.cpp)
+  add_executable(selfrefine_cuda_check EXCLUDE_FROM_ALL ${CHECK_SOURCES} ${REFERENCE_SOURCES})
+  target_link_libraries(selfrefine_cuda_check PRIVATE selfrefine_cuda_sim_objects)
+  set_target_properties(selfrefine_cuda_check PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
+endif()
 
 # What stands for NVIDIA's cuBLASLt beside the simulation. A source tree without tests has none.
 set(CUBLASLT_SIM_SOURCE ${CMAKE_CURRENT_SOURCE_DIR}/test/cuda/cublaslt.cpp)

@@ -135,7 +135,7 @@ void Block::thread_main() {
   } catch (const std::exception& error) {
     block.fail(concat("exception in a kernel: ", error.what()), Site::current());
   }
-  release(&block.end_);
+  release(&block.end_);  // whichever thread is last, the launch is after all of them
   block.finish_thread();
   __builtin_unreachable();
 }
@@ -171,6 +171,7 @@ void Block::switch_to_next(bool ends) {
   if (to == from) return;
   if (to == nullptr) {
     if (live_ > 0) failure_ = deadlock();
+    release(&end_);
     return switch_fiber(from->fiber, machine_thread_, ends);
   }
   running_ = to;
@@ -234,6 +235,7 @@ std::string Block::deadlock() const {
 void Block::fail(const std::string& what, const Site& site) {
   if (running_ == nullptr) selfrefine::fail(ErrorCode::cuda, place(site), ": ", what);
   failure_ = concat(place(site), ": ", what, " (block ", triple(blockIdx), ", thread ", triple(threadIdx), ")");
+  release(&end_);
   switch_fiber(running_->fiber, machine_thread_, true);
   __builtin_unreachable();
 }
