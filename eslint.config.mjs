@@ -9,7 +9,7 @@ const noNativeInstanceof = {
 };
 
 export default tseslint.config(
-  { ignores: ["**/node_modules/", "dist/", "dist-bench/", "build*/", "coverage/", "runs/", ".cache/"] },
+  { ignores: ["**/node_modules/", "dist/", "dist-bench/", "build*/", "coverage/", "runs/", ".cache/", ".gpu/"] },
   {
     files: ["**/*.{ts,mjs,cjs}"],
     rules: {

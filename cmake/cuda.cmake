@@ -74,11 +74,8 @@ list(APPEND SIM_RUNTIME native/cpu/thread_pool.cpp native/cpu/cpu_features.cpp)
 add_library(selfrefine_cuda_sim_objects OBJECT EXCLUDE_FROM_ALL ${SIM_SOURCES} ${SIM_RUNTIME} ${CUDA_CORE_SOURCES})
 target_link_libraries(selfrefine_cuda_sim_objects PUBLIC selfrefine_flags)
 target_compile_options(selfrefine_cuda_sim_objects PRIVATE -Wno-unknown-pragmas -Wno-misleading-indentation)
-add_library(selfrefine_cuda_sim MODULE $<TARGET_OBJECTS:selfrefine_cuda_sim_objects>)
+add_library(selfrefine_cuda_sim MODULE EXCLUDE_FROM_ALL $<TARGET_OBJECTS:selfrefine_cuda_sim_objects>)
 target_link_libraries(selfrefine_cuda_sim PRIVATE selfrefine_flags)
-if(NOT SELFREFINE_CUDA_SIM)
-  set_target_properties(selfrefine_cuda_sim PROPERTIES EXCLUDE_FROM_ALL ON)
-endif()
 
 # The same objects as a program that runs the kernel tests' cases and planted errors, for the sanitizers.
 file(GLOB CHECK_SOURCES CONFIGURE_DEPENDS test/cuda/check.cpp test/cuda/cases.cpp test/cuda/planted.cpp)

@@ -54,8 +54,8 @@ class Run {
   }
 
   update(step) {
-    const options = { learningRate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, maxGradNorm: 1, step };
-    return this.trainer.update(options);
+    const adamW = { learningRate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 };
+    return this.trainer.update({ ...adamW, maxGradNorm: 1, step });
   }
 
   close() {

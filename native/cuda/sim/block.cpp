@@ -20,6 +20,9 @@ namespace {
 
 constexpr size_t kSharedMargin = 256;  // behind a launch's dynamic shared memory, poisoned
 
+/// Unwinds a thread whose error has been noted.
+struct Failed {};
+
 unsigned volume(const dim3& size) { return size.x * size.y * size.z; }
 
 /// The first member of a set of 32 bits, which is not empty, from `begin` on and around.
@@ -132,10 +135,12 @@ void Block::thread_main() {
   acquire(&block.begin_);
   try {
     block.program_->entry(block.program_->arguments);
+  } catch (const Failed&) {
   } catch (const std::exception& error) {
-    block.fail(concat("exception in a kernel: ", error.what()), Site::current());
+    block.failure_ = concat("exception in a kernel: ", error.what());
   }
   release(&block.end_);  // whichever thread is last, the launch is after all of them
+  if (!block.failure_.empty()) switch_fiber(block.running_->fiber, block.machine_thread_, true);
   block.finish_thread();
   __builtin_unreachable();
 }
@@ -235,9 +240,7 @@ std::string Block::deadlock() const {
 void Block::fail(const std::string& what, const Site& site) {
   if (running_ == nullptr) selfrefine::fail(ErrorCode::cuda, place(site), ": ", what);
   failure_ = concat(place(site), ": ", what, " (block ", triple(blockIdx), ", thread ", triple(threadIdx), ")");
-  release(&end_);
-  switch_fiber(running_->fiber, machine_thread_, true);
-  __builtin_unreachable();
+  throw Failed();
 }
 
 unsigned char* dynamic_shared() { return Block::here().shared(); }
