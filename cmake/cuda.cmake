@@ -1,6 +1,9 @@
 # The CUDA half of the engine: every native/**/*.cu, compiled by nvcc (selfrefine_cuda) or by the C++ compiler over the
 # simulation header (selfrefine_cuda_sim), with the parts of the core that ops need.
 file(GLOB_RECURSE CUDA_SOURCES CONFIGURE_DEPENDS native/*.cu)
+if(NOT CUDA_SOURCES)
+  return()
+endif()
 file(GLOB CUDA_CORE_SOURCES CONFIGURE_DEPENDS native/core/*.cpp native/kernels/*/op.cpp)
 list(APPEND CUDA_CORE_SOURCES native/kernels/check.cpp native/kernels/indices.cpp)
 

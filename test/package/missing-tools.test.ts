@@ -13,9 +13,9 @@ let tools: string;
 beforeEach(() => {
   project = mkdtempSync(join(tmpdir(), "selfrefine-package-"));
   tools = join(project, "tools");
-  for (const folder of ["tools", "native", "binding", "scripts"]) mkdirSync(join(project, folder));
+  for (const folder of ["tools", "native", "binding", "scripts", "cmake"]) mkdirSync(join(project, folder));
   writeFileSync(join(project, "native", "core.cpp"), "// An engine with nothing in it.\n");
-  for (const file of ["package.json", "CMakeLists.txt", "scripts/build-native.mjs"]) {
+  for (const file of ["package.json", "CMakeLists.txt", "cmake/cuda.cmake", "scripts/build-native.mjs"]) {
     cpSync(join(root, file), join(project, file));
   }
 });
