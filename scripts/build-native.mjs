@@ -1,5 +1,5 @@
 // Builds build/Release/selfrefine.node with cmake-js: `npm install` runs it, `npm run build:native` repeats it. With
-// --simulation it builds what `npm test` wants beside the addon: the CUDA backend compiled for the CPU.
+// --simulation it builds, for tests, the CUDA backend compiled for the CPU beside the addon.
 // It does nothing when the result is newer than every source, tells what to install when a tool is missing, and shows
 // the compiler's own words when the build fails. Plain JavaScript on Node's own modules: it runs before all else.
 import { spawn, spawnSync } from "node:child_process";
