@@ -31,6 +31,9 @@ class TrainerObject final : public Wrapped<TrainerObject, Trainer> {
   explicit TrainerObject(const Napi::CallbackInfo& info);
 
  private:
+  /// The trainer with the batch that its buffers hold now, so that they may be filled again while it works. After the
+  /// arguments are converted: reading them may run JavaScript, and that may start other work or dispose of this object.
+  std::shared_ptr<Trainer> staged(const char* what, const BatchSize& size) const;
   Napi::Value buffers(const Napi::CallbackInfo& info);
   Napi::Value logps(const Napi::CallbackInfo& info);
   Napi::Value sft_step(const Napi::CallbackInfo& info);

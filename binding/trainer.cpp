@@ -46,14 +46,6 @@ Napi::Value TrainerObject::buffers(const Napi::CallbackInfo& info) {
 
 namespace {
 
-/// A trainer with the batch that its buffers hold now, so that they may be filled again while it works.
-/// By value and converted first: reading `size` may run JavaScript, and that may dispose of the trainer.
-std::shared_ptr<Trainer> staged(std::shared_ptr<Trainer> trainer, const Argument& size) {
-  const BatchSize batch_size = to_batch_size(size);
-  trainer->batch().stage(batch_size);
-  return trainer;
-}
-
 Finish object_with(const char* field, double value) {
   return [field, value](Napi::Env env) -> Napi::Value {
     Napi::Object object = Napi::Object::New(env);
@@ -64,9 +56,16 @@ Finish object_with(const char* field, double value) {
 
 }  // namespace
 
+std::shared_ptr<Trainer> TrainerObject::staged(const char* what, const BatchSize& size) const {
+  std::shared_ptr<Trainer> trainer = idle_engine(what);
+  trainer->batch().stage(size);
+  return trainer;
+}
+
 Napi::Value TrainerObject::logps(const Napi::CallbackInfo& info) {
   return run_async(info.Env(), "logps", {lock()}, [&](Locks&) -> Work {
-    return [trainer = staged(engine("logps"), {info[0], "size"})] {
+    const BatchSize size = to_batch_size({info[0], "size"});
+    return [trainer = staged("logps", size)] {
       trainer->logps();
       return undefined;
     };
@@ -75,7 +74,8 @@ Napi::Value TrainerObject::logps(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerObject::sft_step(const Napi::CallbackInfo& info) {
   return run_async(info.Env(), "sftStep", {lock()}, [&](Locks&) -> Work {
-    return [trainer = staged(engine("sftStep"), {info[0], "size"})] {
+    const BatchSize size = to_batch_size({info[0], "size"});
+    return [trainer = staged("sftStep", size)] {
       return object_with("loss", trainer->sft_step());
     };
   });
@@ -83,8 +83,9 @@ Napi::Value TrainerObject::sft_step(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerObject::dpo_step(const Napi::CallbackInfo& info) {
   return run_async(info.Env(), "dpoStep", {lock()}, [&](Locks&) -> Work {
-    return [trainer = staged(engine("dpoStep"), {info[0], "size"}),
-            options = to_preference_options({info[1], "options"})] {
+    const BatchSize size = to_batch_size({info[0], "size"});
+    const PreferenceOptions options = to_preference_options({info[1], "options"});
+    return [trainer = staged("dpoStep", size), options] {
       return object_with("loss", trainer->dpo_step(options));
     };
   });

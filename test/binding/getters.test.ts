@@ -3,6 +3,7 @@ import { expect, test } from "@jest/globals";
 import { nativeAddon, type GenerationOptions } from "../../src/native";
 import { randomModel } from "../model/support/devices";
 import { capacity, generation } from "../model/support/sampler";
+import { TestTrainer } from "../model/support/trainer";
 
 const addon = nativeAddon();
 
@@ -41,5 +42,27 @@ test("generation options that dispose of the sampler while they are read", async
     },
   };
   expect(await codeOf(() => sampler.begin(options))).toBe("ERR_DISPOSED");
+  model.dispose();
+});
+
+test("a batch size that starts a step while it is read does not disturb that step", async () => {
+  const model = await randomModel("cpu");
+  const trainer = new TestTrainer(model);
+  const good = trainer.fillSequences(Array.from({ length: 8 }, () => ({
+    tokens: Array.from({ length: 32 }, (_, i) => i % 7), targets: Array.from({ length: 32 }, (_, i) => i % 5),
+  })));
+  const alone = (await trainer.native.sftStep(good)).loss;
+  let inner: Promise<{ loss: number }> | undefined;
+  const size = {
+    ...good,
+    get sequences() {
+      inner ??= trainer.native.sftStep(good);
+      trainer.inputs.weights.fill(Number.NaN);
+      return good.sequences;
+    },
+  };
+  expect(await codeOf(() => trainer.native.sftStep(size))).toBe("ERR_BUSY");
+  expect((await inner)?.loss).toBe(alone);
+  trainer.dispose();
   model.dispose();
 });
