@@ -1,5 +1,5 @@
 // The table of models by tasks: each row a model, each column a task, in-domain columns first, with the pooled columns
-// "in" and "out" and, against a baseline row, the paired comparison of every cell.
+// "in" and "out" and, against a baseline row, the paired comparison of every cell; of one row also against its control.
 // It does NOT print (see report/).
 
 import type { Domain, Prediction } from "../data/records";
@@ -15,6 +15,16 @@ export interface ModelPredictions {
 export interface MatrixCell extends Accuracy {
   /** Against the row named `baseline`; absent in that row. */
   versus_baseline?: Comparison;
+  /** Against the row named `control`; in the row it controls alone. */
+  versus_control?: Comparison;
+}
+
+/** Rows to compare. */
+export interface Contrasts extends BootstrapOptions {
+  /** What every other row is compared with; null: none is. */
+  baseline?: string | null;
+  /** `model` is also compared with `against`, where both are there. */
+  control?: { model: string; against: string };
 }
 
 export interface MatrixColumn {
@@ -28,28 +38,35 @@ export interface Matrix {
   columns: MatrixColumn[];
   rows: { model: string; cells: Record<string, MatrixCell> }[];
   baseline: string | null;
+  /** The row that `versus_control` compares with; absent where there is none. */
+  control?: string;
 }
 
 /** Errors: ERR_DATA when a task is in-domain for one model and out for another, or the questions differ. */
 export function accuracyMatrix(
-  models: readonly ModelPredictions[], baseline: string | null = null, options: BootstrapOptions = {},
+  models: readonly ModelPredictions[], { baseline = null, control, ...options }: Contrasts = {},
 ): Matrix {
-  const reference = models.find((one) => one.model === baseline);
+  const named = (name: string | null | undefined) => models.find((one) => one.model === name);
+  const reference = named(baseline);
   if (baseline !== null && reference === undefined) {
     const known = models.map((one) => one.model).join(", ");
     fail("ERR_INVALID_ARGUMENT", `no model "${baseline}" to compare with; there are ${known}`, { baseline });
   }
+  const controlled = named(control?.model) && named(control?.against);
   const columns = columnsOf(models);
   const rows = models.map(({ model, predictions }) => {
     const cells = columns.map((column): [string, MatrixCell] => {
       const own = select(predictions, column);
-      const versus = reference === undefined || model === baseline ? undefined : select(reference.predictions, column);
-      const comparison = versus === undefined ? {} : { versus_baseline: compare(versus, own, options) };
-      return [column.name, { ...accuracyOf(own), ...comparison }];
+      const versus = (other: ModelPredictions) => compare(select(other.predictions, column), own, options);
+      return [column.name, {
+        ...accuracyOf(own),
+        ...(reference && model !== baseline ? { versus_baseline: versus(reference) } : {}),
+        ...(controlled && model === control?.model ? { versus_control: versus(controlled) } : {}),
+      }];
     });
     return { model, cells: Object.fromEntries(cells) };
   });
-  return { columns, rows, baseline };
+  return { columns, rows, baseline, ...(controlled ? { control: controlled.model } : {}) };
 }
 
 function columnsOf(models: readonly ModelPredictions[]): MatrixColumn[] {

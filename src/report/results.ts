@@ -37,6 +37,11 @@ export function refinementEffect(matrix: Matrix, column: string): Comparison | u
   return cellOf(matrix, MODEL_NAMES.refined, column)?.versus_baseline;
 }
 
+/** The same with its control: fine-tuning on the chosen paths alone. */
+function controlEffect(matrix: Matrix, column: string): Comparison | undefined {
+  return cellOf(matrix, MODEL_NAMES.refined, column)?.versus_control;
+}
+
 const cellText = ({ accuracy, low, high }: MatrixCell): string =>
   `${percent(accuracy)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
 
@@ -60,19 +65,19 @@ export function resultText({ matrix }: RunSummary): string {
     }),
   ]);
   const head = ["accuracy [95 % interval]", ...columns.map(headTitle)];
-  const effects = columns.flatMap((column) => {
-    const effect = refinementEffect(matrix, column.name);
-    return effect ? [`  ${columnTitle(column)}: ${effectText(effect)}`] : [];
-  });
-  const test =
-    effects.length > 0
-      ? [
-          "",
-          `  ${MODEL_NAMES.refined} against ${MODEL_NAMES.tuned}, paired (exact McNemar, bootstrap interval):`,
-          ...effects.map((line) => `  ${line}`),
-        ]
-      : [];
-  return [textTable(head, rows), ...test].join("\n");
+  const test = (against: string, effectOf: (column: string) => Comparison | undefined): string[] => {
+    const effects = columns.flatMap((column) => {
+      const effect = effectOf(column.name);
+      return effect ? [`    ${columnTitle(column)}: ${effectText(effect)}`] : [];
+    });
+    const title = `  ${MODEL_NAMES.refined} against ${against}, paired (exact McNemar, bootstrap interval):`;
+    return effects.length > 0 ? ["", title, ...effects] : [];
+  };
+  return [
+    textTable(head, rows),
+    ...test(MODEL_NAMES.tuned, (column) => refinementEffect(matrix, column)),
+    ...test(matrix.control ?? "", (column) => controlEffect(matrix, column)),
+  ].join("\n");
 }
 
 function headline({ matrix }: RunSummary): Html {
@@ -112,24 +117,36 @@ ${matrix.columns.map(({ name }) => tableCell(cells[name]))}</tr>`,
 <caption>Accuracy, greedy unless the configuration says otherwise, with 95 % Wilson intervals. A completion without a readable answer is wrong.</caption></table></div>`;
 }
 
-function comparisonTable(matrix: Matrix): Html {
-  const rows = matrix.rows
-    .filter(({ model }) => model !== matrix.baseline)
-    .flatMap(({ model, cells }) =>
-      matrix.columns.flatMap((column) => {
-        const one = cells[column.name]?.versus_baseline;
-        return one
-          ? [
-              html`<tr><td>${model}</td><td>${columnTitle(column)}</td><td>${points(one.difference)}</td>
+function comparisonRows(
+  { columns }: Matrix,
+  name: string,
+  effectOf: (column: string) => Comparison | undefined,
+): Html[] {
+  return columns.flatMap((column) => {
+    const one = effectOf(column.name);
+    return one
+      ? [
+          html`<tr><td>${name}</td><td>${columnTitle(column)}</td><td>${points(one.difference)}</td>
 <td>${points(one.low)} to ${points(one.high)}</td><td>${one.gained}</td><td>${one.lost}</td><td>${pValue(one.p_value)}</td>
 <td>${percent(one.preservation_rate)}</td></tr>`,
-            ]
-          : [];
-      }),
+        ]
+      : [];
+  });
+}
+
+function comparisonTable(matrix: Matrix): Html {
+  const { baseline, control } = matrix;
+  const rows = matrix.rows
+    .filter(({ model }) => model !== baseline)
+    .flatMap(({ model, cells }) =>
+      comparisonRows(matrix, `${model} against ${baseline ?? ""}`, (column) => cells[column]?.versus_baseline),
     );
-  return html`<div class="scroll"><table><thead><tr><th>against ${matrix.baseline ?? ""}</th><th>task</th><th>points</th><th>95 %</th>
-<th>gained</th><th>lost</th><th>p</th><th>preserved</th></tr></thead><tbody>${rows}</tbody>
-<caption>Same questions, paired: bootstrap interval of the difference, exact two-sided McNemar test, and the share of questions right before that are right after.</caption></table></div>`;
+  const controlled = comparisonRows(matrix, `${MODEL_NAMES.refined} against ${control ?? ""}`, (column) =>
+    controlEffect(matrix, column),
+  );
+  return html`<div class="scroll"><table><thead><tr><th>comparison</th><th>task</th><th>points</th><th>95 %</th>
+<th>gained</th><th>lost</th><th>p</th><th>preserved</th></tr></thead><tbody>${rows}${controlled}</tbody>
+<caption>Same questions, paired: bootstrap interval of the difference, exact two-sided McNemar test, and the share of questions right before that are right after. No correction for the number of tests.</caption></table></div>`;
 }
 
 function failureTable(matrix: Matrix): Html {

@@ -88,7 +88,11 @@ export async function summarize(outcome: Outcome): Promise<RunSummary> {
     demonstrations: (await readJson(join(demos.directory, DEMONSTRATIONS_REPORT))) as DemonstrationSummary,
     pairs: refinement.pairs.map(({ report }) => report),
     trainings: (await Promise.all(results.map(trainingOf))).flat(),
-    matrix: accuracyMatrix(examined, MODEL_NAMES.tuned, { seed: config.seed }),
+    matrix: accuracyMatrix(examined, {
+      baseline: MODEL_NAMES.tuned,
+      control: { model: MODEL_NAMES.refined, against: MODEL_NAMES.rejection },
+      seed: config.seed,
+    }),
     examples: chooseExamples(questions.sets, examined, MODEL_NAMES.tuned, MODEL_NAMES.refined),
     seconds: results.reduce((sum, { seconds }) => sum + seconds, 0),
     stages: results.map(({ name, key, seconds, cached }) => ({ name, key, seconds, cached })),

@@ -150,7 +150,7 @@ describe("the matrix", () => {
   const tuned = [...predictions("1110", "a"), ...predictions("11", "b", "out"), ...predictions("01", "c", "out")];
 
   test("tasks, pools and paired cells", () => {
-    const matrix = accuracyMatrix([{ model: "base", predictions: base }, { model: "tuned", predictions: tuned }], "base");
+    const matrix = accuracyMatrix([{ model: "base", predictions: base }, { model: "tuned", predictions: tuned }], { baseline: "base" });
     expect(matrix.columns.map((column) => column.name)).toEqual(["a", "b", "c", "out"]);
     expect(matrix.rows[0]?.cells.out).toMatchObject({ n: 4, correct: 1 });
     expect(matrix.rows[0]?.cells.out?.versus_baseline).toBeUndefined();
@@ -159,11 +159,27 @@ describe("the matrix", () => {
     });
     expect(matrix.rows[1]?.cells.a?.versus_baseline?.p_value).toBe(1);
   });
+  test("the row with a control is compared with it too, question by question, where both are there", () => {
+    const models = [
+      { model: "base", predictions: base }, { model: "tuned", predictions: tuned },
+      { model: "rival", predictions: [...predictions("1111", "a"), ...predictions("00", "b", "out"), ...predictions("11", "c", "out")] },
+    ];
+    const control = { model: "tuned", against: "rival" };
+    const matrix = accuracyMatrix(models, { baseline: "base", control });
+    expect(matrix.control).toBe("rival");
+    expect(matrix.rows[1]?.cells.a?.versus_control).toMatchObject({ n: 4, gained: 0, lost: 1, p_value: 1 });
+    expect(matrix.rows[1]?.cells.out?.versus_control).toMatchObject({ n: 4, gained: 2, lost: 1 });
+    expect(matrix.rows[1]?.cells.out?.versus_control?.p_value).toBeCloseTo(1, 12);
+    expect(matrix.rows.filter(({ cells }) => cells.a?.versus_control).map(({ model }) => model)).toEqual(["tuned"]);
+    const without = accuracyMatrix(models.slice(0, 2), { baseline: "base", control });
+    expect(without.control).toBeUndefined();
+    expect(without.rows[1]?.cells.a?.versus_control).toBeUndefined();
+  });
   test("a task cannot be in both domains, a baseline must exist", () => {
     const mixed = [...predictions("1", "a"), ...predictions("0", "a", "out")];
     expect(() => accuracyMatrix([{ model: "m", predictions: mixed }]))
       .toThrow("m: a question 0 is out-domain, others of it are in");
-    expect(() => accuracyMatrix([{ model: "m", predictions: base }], "x"))
+    expect(() => accuracyMatrix([{ model: "m", predictions: base }], { baseline: "x" }))
       .toThrow('no model "x" to compare with; there are m');
   });
 });
