@@ -5,7 +5,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { codeOf, fail, isSelfRefineError, messageOf, SelfRefineError } from "./errors";
+import { makerOf, MARK, ownMark } from "./processes";
 
 const REMEDIES: Readonly<Record<string, string>> = {
   ENOENT: "no such file or directory: check the path",
@@ -44,7 +46,7 @@ async function syncDirectory(path: string): Promise<void> {
 }
 
 function temporarySibling(path: string): string {
-  return join(dirname(path), `.${basename(path)}.tmp-${process.pid}-${randomBytes(4).toString("hex")}`);
+  return join(dirname(path), `.${basename(path)}.tmp-${ownMark()}-${randomBytes(4).toString("hex")}`);
 }
 
 /**
@@ -90,17 +92,7 @@ async function exists(path: string): Promise<boolean> {
   return stat(path).then(() => true, (error: unknown) => (codeOf(error) === "ENOENT" ? false : Promise.reject(error)));
 }
 
-/** Whether a process of this machine has the id. */
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === "EPERM";
-  }
-}
-
-const TEMPORARY = /^\.(.+)\.tmp-(\d+)-[0-9a-f]{8}(\.old)?$/;
+const TEMPORARY = new RegExp(String.raw`^\.(.+)\.tmp-(${MARK})-[0-9a-f]{8}(\.old)?$`);
 
 /** Whether a name is that of a temporary of this file's making: half-written, or set aside. */
 export function isTemporary(name: string): boolean {
@@ -127,21 +119,42 @@ export async function swapIn(temporary: string, target: string): Promise<void> {
   await rm(aside, { recursive: true, force: true });
 }
 
+/** A swap takes microseconds; a maker that is not done after this long is stopped, or is no maker of this. */
+const SWAP_MS = 500;
+
 /**
  * A process killed between the two renames of swapIn leaves the old content under another name alone: it comes back.
  * To call before `path` is looked for; does nothing where something stands there.
+ * @throws ERR_BUSY when another process is between the two renames and stays there
  */
 export async function recoverSwap(path: string): Promise<void> {
   const target = resolve(path);
-  if (swapping.has(target) || (await exists(target).catch(() => true))) return;
+  for (const until = Date.now() + SWAP_MS; ;) {
+    if (swapping.has(target) || (await exists(target).catch(() => true))) return;
+    const aside = await setAside(target);
+    if (aside === undefined) return;
+    const { is, pid } = makerOf(aside.mark);
+    if (is === "gone" || is === "self") {
+      return rename(aside.path, target)
+        .catch((error: unknown) => Promise.reject(ioError(error, `put back ${aside.path} as`, path)));
+    }
+    if (Date.now() > until) {
+      fail("ERR_BUSY", `${path}: process ${pid} is replacing it; wait for it, or, if that is another program, rename `
+        + `${aside.path} to ${basename(target)}`, { path, aside: aside.path, pid });
+    }
+    await pause(20);
+  }
+}
+
+/** What swapIn put aside of `target`, and by whom: the last of several, since a rename is what changed it. */
+async function setAside(target: string): Promise<{ path: string; mark: string } | undefined> {
   const names = await readdir(dirname(target)).catch(() => []);
-  const aside = names.find((name) => {
-    const [, of, pid, old] = TEMPORARY.exec(name) ?? [];
-    return of === basename(target) && old !== undefined && (Number(pid) === process.pid || !isRunning(Number(pid)));
+  const found = names.flatMap((name) => {
+    const [, of, mark = "", old] = TEMPORARY.exec(name) ?? [];
+    return of === basename(target) && old !== undefined ? [{ path: join(dirname(target), name), mark }] : [];
   });
-  if (aside === undefined) return;
-  await rename(join(dirname(target), aside), target)
-    .catch((error: unknown) => Promise.reject(ioError(error, `put back ${aside} as`, path)));
+  const changed = await Promise.all(found.map(({ path }) => stat(path).then(({ ctimeMs }) => ctimeMs, () => 0)));
+  return found[changed.indexOf(Math.max(...changed))];
 }
 
 /**

@@ -35,7 +35,7 @@ import {
 import type { Context } from "./context";
 import { showStage } from "./train-files";
 import type { Flags, Verb } from "./verb";
-import { openWork } from "./work-directory";
+import { inWork } from "./work-directory";
 
 const schema = evaluationOptions.extend(generationOptions.pick({ seed: true }).shape);
 
@@ -49,37 +49,39 @@ async function examine(flags: Flags, context: Context, output: string): Promise<
     });
   }
   const set = await openQuestions(flags);
-  const work = await openWork(output, {
+  const identity = {
     model: await pathKey(String(flags["model"])),
     questions: set.key,
     template: templateOf(flags),
     options: decisiveDecoding(options),
+  };
+  return inWork(output, identity, async (work) => {
+    sayResumable(context);
+    const model = await openModel(flags, context);
+    try {
+      const drawing = drawPaths(
+        model,
+        {
+          stage: "eval",
+          questions: asked(set.task, set.questions),
+          template: templateOf(flags),
+          signal: context.signal,
+          n_cot: trigger ? votes : 0,
+          n_direct: trigger ? 0 : votes,
+          generation: effectiveDecoding({ ...decoding, seed }),
+        },
+        work,
+      );
+      let next = await drawing.next();
+      for (; !next.done; next = await drawing.next()) showStage(next.value, context);
+      const judged = predictions(set, next.value);
+      await writeJsonl(output, judged);
+      await rm(work, { recursive: true, force: true });
+      return judged;
+    } finally {
+      model.dispose();
+    }
   });
-  sayResumable(context);
-  const model = await openModel(flags, context);
-  try {
-    const drawing = drawPaths(
-      model,
-      {
-        stage: "eval",
-        questions: asked(set.task, set.questions),
-        template: templateOf(flags),
-        signal: context.signal,
-        n_cot: trigger ? votes : 0,
-        n_direct: trigger ? 0 : votes,
-        generation: effectiveDecoding({ ...decoding, seed }),
-      },
-      work,
-    );
-    let next = await drawing.next();
-    for (; !next.done; next = await drawing.next()) showStage(next.value, context);
-    const judged = predictions(set, next.value);
-    await writeJsonl(output, judged);
-    await rm(work, { recursive: true, force: true });
-    return judged;
-  } finally {
-    model.dispose();
-  }
 }
 
 export const evalVerb: Verb = {

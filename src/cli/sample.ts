@@ -35,7 +35,7 @@ import {
 import type { Context } from "./context";
 import { readNamed, showStage } from "./train-files";
 import type { Flags, Verb } from "./verb";
-import { openWork } from "./work-directory";
+import { inWork } from "./work-directory";
 
 const seedField = generationOptions.pick({ seed: true });
 const samplingSchema = sampleOptions.extend(seedField.shape);
@@ -50,31 +50,33 @@ async function samplePaths(
   output: string,
 ): Promise<SampledPath[]> {
   const { n_cot, n_direct, seed, ...decoding } = options;
-  const work = await openWork(output, {
+  const identity = {
     model: await pathKey(String(flags["model"])),
     questions,
     template: templateOf(flags),
     options: decisiveDecoding(options),
+  };
+  return inWork(output, identity, async (work) => {
+    sayResumable(context);
+    const drawing = drawPaths(
+      model,
+      {
+        stage: "sample",
+        questions,
+        n_cot,
+        n_direct,
+        template: templateOf(flags),
+        signal: context.signal,
+        generation: effectiveDecoding({ ...decoding, seed }),
+      },
+      work,
+    );
+    let next = await drawing.next();
+    for (; !next.done; next = await drawing.next()) showStage(next.value, context);
+    await writeJsonl(output, next.value);
+    await rm(work, { recursive: true, force: true });
+    return next.value;
   });
-  sayResumable(context);
-  const drawing = drawPaths(
-    model,
-    {
-      stage: "sample",
-      questions,
-      n_cot,
-      n_direct,
-      template: templateOf(flags),
-      signal: context.signal,
-      generation: effectiveDecoding({ ...decoding, seed }),
-    },
-    work,
-  );
-  let next = await drawing.next();
-  for (; !next.done; next = await drawing.next()) showStage(next.value, context);
-  await writeJsonl(output, next.value);
-  await rm(work, { recursive: true, force: true });
-  return next.value;
 }
 
 /** Prompts that are complete as they stand: completions in their order, the record's own fields kept. */

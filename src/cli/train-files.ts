@@ -18,7 +18,7 @@ import type { DpoEvent, SftEvent } from "../train/events";
 import { freeOutput, required, sayResumable, textFlag } from "./common";
 import type { Context } from "./context";
 import type { Flags } from "./verb";
-import { openWork } from "./work-directory";
+import { inWork } from "./work-directory";
 
 export const TRAIN_FILE_FLAGS: Readonly<Record<string, Options>> = {
   train: textFlag("records to train on (.jsonl, .json, .parquet, .csv, .tsv)", "Files:", {
@@ -115,27 +115,29 @@ export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
       `${job.stage}: ${model.parameterCount.toLocaleString("en-US")} parameters, ${model.description}`,
     );
     const rows = await job.encode(model);
-    const work = await openWork(output, await pathKey(String(flags["model"])));
-    sayResumable(context);
-    const policy = flags["audit"] === "warn" ? "warn" : "error";
-    const control = trainingControl(
-      { signal: context.signal, checkpoint_seconds: Math.max(seconds, 0.001) },
-      work,
-    );
-    for await (const event of audit(policy, job.stage, work, model, rows.examples)) showStage(event, context);
-    const events = follow(job.train(model, rows, control), job.stage, work, rows.examples.length);
-    let next = await events.next();
-    for (; !next.done; next = await events.next()) showStage(next.value, context);
-    const counts = { ...next.value, dropped: rows.dropped.length, truncated: rows.truncated };
-    context.terminal.finish();
-    await saveTrained(model, work, counts);
-    const last = (await readFile(join(work, "log.jsonl"), "utf8")).trimEnd().split("\n").at(-1) ?? "{}";
-    await publish(work, output);
-    const { loss } = JSON.parse(last) as { loss?: number };
-    context.emit({ type: "finished", output, ...counts, loss });
-    context.print(
-      `${output}: ${counts.rows} rows, ${counts.steps} steps, last loss ${loss?.toFixed(4) ?? "n/a"}`,
-    );
+    const identity = await pathKey(String(flags["model"]));
+    await inWork(output, identity, async (work) => {
+      sayResumable(context);
+      const policy = flags["audit"] === "warn" ? "warn" : "error";
+      const control = trainingControl(
+        { signal: context.signal, checkpoint_seconds: Math.max(seconds, 0.001) },
+        work,
+      );
+      for await (const event of audit(policy, job.stage, work, model, rows.examples)) showStage(event, context);
+      const events = follow(job.train(model, rows, control), job.stage, work, rows.examples.length);
+      let next = await events.next();
+      for (; !next.done; next = await events.next()) showStage(next.value, context);
+      const counts = { ...next.value, dropped: rows.dropped.length, truncated: rows.truncated };
+      context.terminal.finish();
+      await saveTrained(model, work, counts);
+      const last = (await readFile(join(work, "log.jsonl"), "utf8")).trimEnd().split("\n").at(-1) ?? "{}";
+      await publish(work, output);
+      const { loss } = JSON.parse(last) as { loss?: number };
+      context.emit({ type: "finished", output, ...counts, loss });
+      context.print(
+        `${output}: ${counts.rows} rows, ${counts.steps} steps, last loss ${loss?.toFixed(4) ?? "n/a"}`,
+      );
+    });
   } finally {
     model.dispose();
   }

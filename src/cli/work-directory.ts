@@ -5,19 +5,33 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fail } from "../errors";
 import { hashJson, ioError, readJson, writeFileAtomic } from "../files";
+import { takeLock } from "../lock";
 
 /**
- * Makes or finds `<output>.work`.
+ * Runs `use` in `<output>.work`, made or found there. What `use` leaves in it stays, for the next time.
  * @param identity all that decides the result: options, and keys of the inputs
- * @throws ERR_CONFIG when what is there belongs to another command
+ * @throws ERR_CONFIG when what is there belongs to another command, ERR_BUSY while another process works in it
  */
-export async function openWork(output: string, identity: unknown): Promise<string> {
+export async function inWork<T>(
+  output: string,
+  identity: unknown,
+  use: (work: string) => Promise<T>,
+): Promise<T> {
   const work = `${output}.work`;
-  const path = join(work, "identity.json");
-  const key = hashJson(identity);
   await mkdir(work, { recursive: true }).catch((error: unknown) => {
     throw ioError(error, "make", work);
   });
+  const unlock = await takeLock(join(work, "lock"), `writing ${output}`);
+  try {
+    await claim(work, hashJson(identity));
+    return await use(work);
+  } finally {
+    await unlock();
+  }
+}
+
+async function claim(work: string, key: string): Promise<void> {
+  const path = join(work, "identity.json");
   if (existsSync(path) && (await readJson(path)) !== key) {
     fail(
       "ERR_CONFIG",
@@ -27,5 +41,4 @@ export async function openWork(output: string, identity: unknown): Promise<strin
     );
   }
   await writeFileAtomic(path, JSON.stringify(key));
-  return work;
 }

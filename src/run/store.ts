@@ -2,12 +2,12 @@
 // the same work is never done twice and a finished directory is never half-written. Work in progress lives in
 // a directory of its own, where a stage may leave checkpoints and find them again after an interruption. It
 // does NOT know what stages do.
-import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { codeOf, fail } from "../errors";
 import {
-  hashJson, ioError, isRunning, isTemporary, readJson, recoverSwap, sha256File, stableJson, syncTree, writeFileAtomic,
+  hashJson, ioError, isTemporary, readJson, recoverSwap, sha256File, stableJson, syncTree, writeFileAtomic,
 } from "../files";
+import { takeLock } from "../lock";
 
 /**
  * Part of every key: raise it when a stage comes to mean something else, and old results are computed anew.
@@ -60,6 +60,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 const LOCK = "lock";
+const LOCKED_FOR = "computing this stage";
 const TIMING = "timing.json";
 
 /** Where a stage keeps what it needs to resume and nobody needs afterwards. */
@@ -77,9 +78,6 @@ async function writeSeconds(directory: string, seconds: number): Promise<number>
   await writeFileAtomic(join(directory, TIMING), `${stableJson({ seconds })}\n`);
   return seconds;
 }
-
-/** Stages this process computes now: a pid alone cannot tell two runs of one process apart. */
-const heldLocks = new Set<string>();
 
 /** Half-written files of a killed process are never read, and must not be published with the stage. */
 async function removeLeftovers(work: string): Promise<void> {
@@ -123,17 +121,17 @@ export class StageStore {
     await mkdir(work, { recursive: true }).catch((error: unknown) => {
       throw ioError(error, "make", work);
     });
-    const unlock = await this.lock(work);
-    await removeLeftovers(work);
-    if (await exists(directory)) {
-      // finished by another process while this one waited for the lock
-      await unlock();
-      return { ...base, cached: true, seconds: await recordedSeconds(directory) };
-    }
+    const unlock = await takeLock(join(work, LOCK), LOCKED_FOR);
     const before = await recordedSeconds(work);
     const started = Date.now();
     const seconds = () => before + (Date.now() - started) / 1000;
     try {
+      await removeLeftovers(work);
+      if (await exists(directory)) {
+        // Finished by another process between the look and the lock: what was made here since is empty.
+        await rm(work, { recursive: true, force: true });
+        return { ...base, cached: true, seconds: await recordedSeconds(directory) };
+      }
       yield* compute(work);
       await rm(scratchDirectory(work), { recursive: true, force: true });
       await writeFileAtomic(join(work, "stage.json"), `${stableJson({ ...spec, key }, 2)}\n`);
@@ -148,12 +146,18 @@ export class StageStore {
     }
   }
 
-  /** Forgets the finished stage and what was begun of it. */
+  /** Forgets the finished stage and what was begun of it. @throws ERR_BUSY while another process computes it */
   async forget(spec: StageSpec): Promise<void> {
-    for (const path of [this.directory(spec), this.workDirectory(spec)]) {
-      await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
-        throw ioError(error, "remove", path);
-      });
+    const work = this.workDirectory(spec);
+    const unlock = (await exists(work)) ? await takeLock(join(work, LOCK), LOCKED_FOR) : undefined;
+    try {
+      for (const path of [this.directory(spec), work]) {
+        await rm(path, { recursive: true, force: true }).catch((error: unknown) => {
+          throw ioError(error, "remove", path);
+        });
+      }
+    } finally {
+      await unlock?.();
     }
   }
 
@@ -166,54 +170,5 @@ export class StageStore {
     } catch (error) {
       throw ioError(error, "write", directory);
     }
-  }
-
-  /** One process a stage; a lock left by a process that is gone is taken over. */
-  private async lock(work: string): Promise<() => Promise<void>> {
-    const path = join(work, LOCK);
-    if (heldLocks.has(path)) fail("ERR_BUSY", `${path}: this process is computing this stage already`, { path });
-    heldLocks.add(path);
-    const unlock = async () => {
-      heldLocks.delete(path);
-      await rm(path, { force: true });
-    };
-    try {
-      await this.takeLock(path);
-      return unlock;
-    } catch (error) {
-      heldLocks.delete(path);
-      throw error;
-    }
-  }
-
-  private async takeLock(path: string): Promise<void> {
-    const named = `${path}.${process.pid}`;
-    try {
-      await writeFile(named, String(process.pid));
-      for (let attempt = 0; attempt < 2; attempt++) {
-        try {
-          return await link(named, path); // a lock that exists has its pid in it
-        } catch (error) {
-          if (codeOf(error) !== "EEXIST") throw error;
-          await this.breakStaleLock(path);
-        }
-      }
-    } catch (error) {
-      throw ioError(error, "write", path);
-    } finally {
-      await rm(named, { force: true });
-    }
-    fail("ERR_BUSY", `${path}: another process has just taken this stage; try again`, { path });
-  }
-
-  private async breakStaleLock(path: string): Promise<void> {
-    const pid = Number(await readFile(path, "utf8").catch(() => "0"));
-    if (pid > 0 && pid !== process.pid && isRunning(pid)) {
-      fail("ERR_BUSY", `process ${pid} is computing this stage (${path}); wait for it, or stop it`, {
-        path,
-        pid,
-      });
-    }
-    await rm(path, { force: true });
   }
 }

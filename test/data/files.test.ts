@@ -7,6 +7,8 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import {
   atomicDirectory, hashJson, ioError, readJson, readText, recoverSwap, sha256, sha256File, stableJson, writeFileAtomic,
 } from "../../src/files";
+import { takeLock } from "../../src/lock";
+import { makerOf, ownMark } from "../../src/processes";
 
 const directory = mkdtempSync(join(tmpdir(), "selfrefine-files-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -58,15 +60,59 @@ describe("a directory that a killed process had set aside", () => {
     expect(readdirSync(directory).filter((name) => name.includes("swapped"))).toEqual(["swapped"]);
   });
 
-  test("stays where it is while its process lives, or when the name is taken", async () => {
+  test("stays where it is while its process lives, which is said; and when the name is taken", async () => {
     aside("busy", process.ppid);
     aside("taken", gone);
     mkdirSync(at("taken"));
-    await recoverSwap(at("busy"));
+    await expect(recoverSwap(at("busy"))).rejects.toMatchObject({
+      code: "ERR_BUSY", message: expect.stringMatching(/busy: process \d+ is replacing it; .* rename .*\.old to busy/),
+    });
     await recoverSwap(at("taken"));
     expect(readdirSync(directory)).not.toContain("busy");
     expect(readdirSync(at("taken"))).toEqual([]);
     for (const name of readdirSync(directory).filter((entry) => entry.startsWith("."))) rmSync(at(name), { recursive: true });
+  });
+});
+
+describe("marks of makers", () => {
+  const linux = process.platform === "linux" ? test : test.skip;
+
+  test("a thread knows its own, another thread's, and that of a process that is gone", () => {
+    const gone = spawnSync(process.execPath, ["-e", "0"]).pid;
+    expect(makerOf(ownMark())).toEqual({ is: "self", pid: process.pid });
+    expect(makerOf(ownMark().replace(/\d+$/, "77")).is).toBe("thread");
+    expect(makerOf(`${process.ppid}`).is).toBe("running");
+    expect([makerOf(`${gone}.0123abcd.0`).is, makerOf("").is, makerOf("no mark").is]).toEqual(["gone", "gone", "gone"]);
+  });
+
+  linux("a process that got the id of one that is gone is not taken for it", async () => {
+    expect(makerOf(`${process.ppid}.0123abcd.0`).is).toBe("gone");
+    expect(makerOf(`${process.pid}.0123abcd.0`).is).toBe("gone");
+    const lock = at("reused.lock");
+    writeFileSync(lock, `${process.ppid}.0123abcd.0`);
+    const unlock = await takeLock(lock, "testing");
+    expect(readFileSync(lock, "utf8")).toBe(ownMark());
+    await unlock();
+    const name = `.reused.tmp-${process.ppid}.0123abcd.0-0123abcd.old`;
+    mkdirSync(at(name));
+    await recoverSwap(at("reused"));
+    expect(readdirSync(directory).filter((entry) => entry.includes("reused"))).toEqual(["reused"]);
+  });
+
+  test("a lock is refused to a second taker of this thread and to other threads, and left to who holds it", async () => {
+    const lock = at("held.lock");
+    const unlock = await takeLock(lock, "testing");
+    await expect(takeLock(lock, "testing")).rejects.toMatchObject({ code: "ERR_BUSY" });
+    await unlock();
+    for (const [mark, message] of [
+      [ownMark().replace(/\d+$/, "77"), /another thread of this process is testing/],
+      [`${process.ppid}`, /process \d+ is testing/],
+    ] as const) {
+      writeFileSync(lock, mark);
+      await expect(takeLock(lock, "testing")).rejects.toThrow(message);
+      expect(readFileSync(lock, "utf8")).toBe(mark);
+    }
+    expect(readdirSync(directory).filter((entry) => entry.startsWith("held"))).toEqual(["held.lock"]);
   });
 });
 
