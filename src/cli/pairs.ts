@@ -1,15 +1,14 @@
 // Verb: preference pairs of sampled paths.
 import { resolve } from "node:path";
-import { pairRules } from "../config/effects";
 import { flagsOf, givenOptions } from "../config/flags";
-import { parseOptions } from "../config/parse";
-import { pairSection } from "../config/run-options";
+import { pairOptions as schema } from "../config/options";
 import { writeJsonl } from "../data/jsonl";
-import type { Demonstration, SampledPath } from "../data/records";
-import { readRecords } from "../data/table";
+import type { Demonstration, Question, SampledPath } from "../data/records";
 import { fail } from "../errors";
+import { pairOptions } from "../refine/options";
 import { buildPairs } from "../refine/pairs";
 import { percent } from "../report/format";
+import { normalizeText } from "../tasks/text";
 import { renderPrompt } from "../text/templates";
 import { Tokenizer } from "../text/tokenizer";
 import {
@@ -22,23 +21,58 @@ import {
   templateOf,
   textFlag,
 } from "./common";
+import { readNamed } from "./train-files";
 import type { Verb } from "./verb";
 
-/**
- * Records another verb wrote, held to the fields pairs are made from. @throws ERR_DATA naming file and field
- */
-async function readWith<T>(path: string, fields: readonly string[], what: string): Promise<T[]> {
-  const records = await readRecords(path);
-  records.forEach((record, index) => {
-    const missing = fields.find((field) => !(field in ((record ?? {}) as object)));
-    if (missing !== undefined) {
-      fail("ERR_DATA", `${path}:${index + 1}: field "${missing}" is missing; wanted ${what}`, {
-        path,
-        field: missing,
-      });
-    }
-  });
-  return records as T[];
+interface RecordForm {
+  texts: readonly string[];
+  /** Texts or null. */
+  readable: readonly string[];
+  what: string;
+}
+
+const DEMONSTRATION: RecordForm = {
+  texts: ["id", "output"],
+  readable: ["target"],
+  what: "a demonstration as `demos` writes it",
+};
+const PATH: RecordForm = {
+  texts: ["id", "mode", "instruction", "input", "completion", "finish_reason"],
+  readable: [],
+  what: "a reasoning path as `sample` writes it",
+};
+
+/** A record another verb wrote, held to the fields pairs are made from. @throws ERR_DATA naming file, line, field */
+function parseAs<T>(form: RecordForm): (value: unknown, place: string) => T {
+  return (value, place) => {
+    const record = (value ?? {}) as Record<string, unknown>;
+    const isText = (name: string) => typeof record[name] === "string";
+    const wrong =
+      form.texts.find((name) => !isText(name)) ??
+      form.readable.find((name) => record[name] !== null && !isText(name));
+    if (wrong === undefined) return value as T;
+    const got = JSON.stringify(record[wrong])?.slice(0, 60) ?? "missing";
+    return fail("ERR_DATA", `${place}: field "${wrong}" is ${got}; wanted ${form.what}`, { place, field: wrong });
+  };
+}
+
+/** The paths, each of them of one of these questions or of none. @throws ERR_DATA when other questions were asked */
+async function readPaths(file: string, questions: readonly Question[]): Promise<SampledPath[]> {
+  const named = await readNamed(file, parseAs<SampledPath>(PATH));
+  const byId = new Map(questions.map((question) => [question.id, normalizeText(question.question)]));
+  const known = named.filter(({ record }) => byId.has(record.id));
+  const other = known.find(
+    ({ record: { id, instruction, input } }) =>
+      !normalizeText(`${instruction} ${input}`).includes(byId.get(id) as string),
+  );
+  const stranger = other ?? (known.length === 0 ? named[0] : undefined);
+  if (stranger !== undefined) {
+    const { id } = stranger.record;
+    const why = other ? `"${id}" is another question there` : `"${id}" and all others are no questions of it`;
+    fail("ERR_DATA", `${stranger.name}: was not drawn from this task, split and options: ${why}; give the question ` +
+      "flags that `sample` was given", { file, id });
+  }
+  return known.map(({ record }) => record);
 }
 
 export const pairsVerb: Verb = {
@@ -54,8 +88,7 @@ export const pairsVerb: Verb = {
     ...OVERWRITE_FLAG,
     ...QUESTION_FLAGS,
     ...TEMPLATE_FLAG,
-    ...flagsOf(pairSection, "Pairs:"),
-    seed: textFlag("seed of the lots that choose among candidates", "Pairs:", { defaultDescription: "0" }),
+    ...flagsOf(schema, "Pairs:"),
   },
   examples: [
     [
@@ -70,12 +103,8 @@ export const pairsVerb: Verb = {
   ],
   run: async (flags, context) => {
     const output = await freeOutput(resolve(required(flags, "output", "a file")), flags["overwrite"]);
-    const options = parseOptions(
-      pairSection,
-      givenOptions(pairSection, flags),
-      "pair options",
-      pairRules as never,
-    );
+    const options = givenOptions(schema, flags);
+    pairOptions(options); // before files are read
     const { task, questions } = await openQuestions(flags, "train");
     const template = templateOf(flags);
     if (template !== "chat" && flags["model"] !== undefined) {
@@ -91,19 +120,13 @@ export const pairsVerb: Verb = {
       {
         task,
         questions,
-        demonstrations: await readWith<Demonstration>(
-          String(flags["demonstrations"]),
-          ["id", "output", "target"],
-          "a demonstration as `demos` writes it",
-        ),
-        paths: await readWith<SampledPath>(
-          String(flags["samples"]),
-          ["id", "mode", "completion", "finish_reason"],
-          "a reasoning path as `sample` writes it",
-        ),
+        demonstrations: (
+          await readNamed(String(flags["demonstrations"]), parseAs<Demonstration>(DEMONSTRATION))
+        ).map(({ record }) => record),
+        paths: await readPaths(String(flags["samples"]), questions),
         renderPrompt: (parts, trigger) => renderPrompt(template, parts, { trigger, ...tokenizer }),
       },
-      { ...options, seed: Number(flags["seed"] ?? 0) },
+      options,
     );
     await writeJsonl(output, pairs);
     context.emit({ type: "finished", output, ...report });

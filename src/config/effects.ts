@@ -76,7 +76,7 @@ export const generationRules: readonly EffectRule<GenerationOptions>[] = [
   },
 ];
 
-export const pairRules: readonly EffectRule<Pick<PairOptions, "policy" | "max_teacher_share">>[] = [
+export const pairRules: readonly EffectRule<PairOptions>[] = [
   {
     option: "max_teacher_share",
     hasEffect: (options) => options.policy !== "correctness",

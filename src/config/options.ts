@@ -5,7 +5,18 @@ import { z } from "zod";
 
 const fraction = z.number().min(0).max(1);
 const positive = z.number().positive();
-const count = z.number().int().min(1);
+
+/**
+ * Upper bounds of counts, far above any use: a slip of the keyboard is an error that names the option, not a machine
+ * that runs out of memory or never ends.
+ */
+export const MOST = {
+  steps: 1_000_000_000, epochs: 1_000_000, rows: 1_000_000, tokens: 16_777_216, samples: 65_536, vocabulary: 1_048_576,
+} as const;
+
+/** An integer from 1, or from 0 where that stands for something of its own. */
+export const count = (most: number) => z.number().int().min(1).max(most);
+export const countOrNone = (most: number) => z.number().int().min(0).max(most);
 
 /** 63 bits, so that a seed is exact in JavaScript's safe range and in the engine's key. */
 const seed = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0)
@@ -17,15 +28,15 @@ export const modelOptions = z.strictObject({
       + "reference, the slow truth, and cuda-sim, the GPU's code run by the cpu"),
   dtype: z.enum(["float32", "bfloat16"]).default("float32")
     .describe("storage of weights and activations; bfloat16 keeps float32 masters"),
-  threads: z.number().int().min(0).default(0).describe("threads of the cpu device; 0 = every processor it may use"),
+  threads: countOrNone(1024).default(0).describe("threads of the cpu device; 0 = every processor it may use"),
 });
 export type ModelOptions = z.infer<typeof modelOptions>;
 
 const optimizerShape = {
-  batch_size: count.default(32).describe("rows (sft) or pairs (dpo) of one optimizer step"),
-  micro_batch_tokens: count.default(4096)
+  batch_size: count(MOST.rows).default(32).describe("rows (sft) or pairs (dpo) of one optimizer step"),
+  micro_batch_tokens: count(MOST.tokens).default(4096)
     .describe("tokens of one forward pass; a step accumulates as many passes as it needs, exactly"),
-  max_steps: z.number().int().min(0).default(0).describe("stop after so many optimizer steps; 0 = whole epochs"),
+  max_steps: countOrNone(MOST.steps).default(0).describe("stop after so many optimizer steps; 0 = whole epochs"),
   lr_scheduler_type: z.enum(["cosine", "linear", "constant"]).default("cosine")
     .describe("learning rate after the warm-up"),
   warmup_ratio: fraction.default(0.03).describe("share of the steps in which the learning rate rises from 0"),
@@ -35,14 +46,14 @@ const optimizerShape = {
   adam_beta2: z.number().min(0).lt(1).default(0.999).describe("AdamW: decay of the second moment"),
   adam_epsilon: positive.default(1e-8).describe("AdamW: epsilon"),
   max_grad_norm: z.number().min(0).default(1).describe("clip the gradient to this global norm; 0 = off"),
-  max_length: count.default(1024).describe("longest row in tokens, prompt and completion; never more than the model's positions"),
+  max_length: count(MOST.tokens).default(1024).describe("longest row in tokens, prompt and completion; never more than the model's positions"),
   overlong: z.enum(["error", "drop", "truncate"]).default("error").describe("what to do with a longer row"),
   seed,
 };
 
 export const sftOptions = z.strictObject({
   learning_rate: positive.default(2e-5).describe("peak learning rate"),
-  num_train_epochs: z.number().int().min(1).default(3).describe("passes over the data"),
+  num_train_epochs: count(MOST.epochs).default(3).describe("passes over the data"),
   completion_only_loss: z.boolean().default(true).describe("score the completion alone, not the prompt"),
   ...optimizerShape,
 });
@@ -56,20 +67,36 @@ export const dpoOptions = z.strictObject({
   length_normalize: z.boolean().default(false).describe("divide log-probabilities by the number of tokens"),
   rpo_alpha: z.number().min(0).default(0).describe("weight of an added NLL term on the chosen completions"),
   learning_rate: positive.default(1e-6).describe("peak learning rate"),
-  num_train_epochs: z.number().int().min(1).default(1).describe("passes over the pairs"),
+  num_train_epochs: count(MOST.epochs).default(1).describe("passes over the pairs"),
   ...optimizerShape,
 });
 export type DpoOptions = z.infer<typeof dpoOptions>;
 
 export const generationOptions = z.strictObject({
-  num_samples: count.default(1).describe("completions of each prompt"),
-  max_new_tokens: count.default(256).describe("longest completion in tokens"),
+  num_samples: count(MOST.samples).default(1).describe("completions of each prompt"),
+  max_new_tokens: count(MOST.tokens).default(256).describe("longest completion in tokens"),
   temperature: z.number().min(0).default(1).describe("0 = greedy"),
-  top_k: z.number().int().min(0).default(0).describe("keep the k most likely tokens; 0 = all"),
+  top_k: countOrNone(MOST.tokens).default(0).describe("keep the k most likely tokens; 0 = all"),
   top_p: z.number().gt(0).max(1).default(1).describe("keep the fewest tokens whose mass reaches this; 1 = all"),
   min_p: z.number().min(0).lt(1).default(0).describe("cut tokens less likely than this share of the likeliest; 0 = none"),
   stop: z.array(z.string().min(1)).default([]).describe("texts that end a completion"),
-  max_batch: count.default(64).describe("completions decoded together; does not change them"),
+  max_batch: count(MOST.samples).default(64).describe("completions decoded together; does not change them"),
   seed,
 });
 export type GenerationOptions = z.infer<typeof generationOptions>;
+
+/** Of the lots that choose among candidate pairs, and the round of phase 2 that every pair keeps. */
+export const pairOptions = z.strictObject({
+  policy: z.enum(["paper_cot", "answer_only", "correctness", "mixed"]).default("paper_cot")
+    .describe("which completions become chosen and rejected"),
+  target_source: z.enum(["teacher", "gold"]).default("teacher").describe("the answer that counts as right"),
+  dpo_prompt: z.enum(["plain", "cot"]).default("plain")
+    .describe("prompt both completions are scored on: without or with the trigger"),
+  max_pairs_per_question: count(MOST.rows).default(4).describe("pairs made of one question"),
+  max_teacher_share: fraction.default(0.5)
+    .describe("largest share of pairs whose chosen is the teacher's chain, for want of a right sample; 0 = none"),
+  max_similarity: fraction.default(1)
+    .describe("samples of a question that overlap more (Jaccard of tokens) are duplicates; 1: only equal texts are"),
+  seed,
+  iteration: countOrNone(MOST.epochs).default(0).describe("round of phase 2, kept in every pair"),
+});

@@ -2,15 +2,13 @@
 // evaluation. Names and style as in options.ts, whose schemas are reused. The seed of a stage is derived from
 // the run's one seed, so sections have none of their own. It does NOT read files.
 import { z } from "zod";
-import type { PairPolicy } from "../data/records";
-import { PAIR_DEFAULTS, PAIR_POLICIES } from "../refine/options";
 import { CHAIN_STYLES, FRAME_NAMES } from "../tasks/wordproblems";
 import { PROCEDURAL_TEACHER_DEFAULTS } from "../teacher/procedural";
 import { TEMPLATE_NAMES } from "../text/templates";
-import { dpoOptions, generationOptions, modelOptions, sftOptions } from "./options";
+import {
+  count, countOrNone, dpoOptions, generationOptions, modelOptions, MOST, pairOptions, sftOptions,
+} from "./options";
 
-const count = z.number().int().min(1);
-const countOrNone = z.number().int().min(0);
 const path = z.string().min(1);
 const share = z.number().min(0).max(1);
 
@@ -21,7 +19,7 @@ const taskSource = z.strictObject({
     .enum(["train", "validation", "test", "all"])
     .optional()
     .describe("default: train for training, the task's customary one for evaluation"),
-  limit: countOrNone.default(0).describe("use the first so many questions; 0 = all"),
+  limit: countOrNone(MOST.steps).default(0).describe("use the first so many questions; 0 = all"),
 });
 export type TaskSource = z.infer<typeof taskSource>;
 
@@ -39,13 +37,13 @@ const pretrainOptions = sftOptions
   });
 
 const fromScratch = z.strictObject({
-  hidden_size: count.default(128).describe("width of the residual stream"),
-  intermediate_size: count.default(352).describe("width of the feed-forward layers"),
-  num_hidden_layers: count.default(4).describe("decoder layers"),
-  num_attention_heads: count.default(4).describe("query heads"),
-  num_key_value_heads: count.default(2).describe("key and value heads"),
-  head_dim: countOrNone.default(0).describe("width of a head; 0 = hidden_size / num_attention_heads"),
-  max_position_embeddings: count.default(512).describe("longest sequence"),
+  hidden_size: count(MOST.vocabulary).default(128).describe("width of the residual stream"),
+  intermediate_size: count(MOST.vocabulary).default(352).describe("width of the feed-forward layers"),
+  num_hidden_layers: count(4096).default(4).describe("decoder layers"),
+  num_attention_heads: count(MOST.samples).default(4).describe("query heads"),
+  num_key_value_heads: count(MOST.samples).default(2).describe("key and value heads"),
+  head_dim: countOrNone(MOST.samples).default(0).describe("width of a head; 0 = hidden_size / num_attention_heads"),
+  max_position_embeddings: count(MOST.tokens).default(512).describe("longest sequence"),
   rope_theta: z.number().positive().default(10000).describe("base of the rotary positions"),
   rms_norm_eps: z.number().positive().default(1e-5).describe("epsilon of the norms"),
   tie_word_embeddings: z.boolean().default(true).describe("one matrix for embedding and head"),
@@ -53,7 +51,7 @@ const fromScratch = z.strictObject({
   tokenizer: path
     .optional()
     .describe("folder of a tokenizer.json, or a tokenizer.model; default: one is trained"),
-  vocab_size: z.number().int().min(258).default(512).describe("tokens of the trained tokenizer"),
+  vocab_size: z.number().int().min(258).max(MOST.vocabulary).default(512).describe("tokens of the trained tokenizer"),
   split_digits: z.boolean().default(true).describe("each digit a token of its own"),
   pretrain: pretrainOptions.optional().describe("language-model training before the method begins"),
 });
@@ -72,7 +70,7 @@ export const teacherOptions = z.strictObject({
     .enum(["none", "correct"])
     .default("none")
     .describe("correct: leave out answers that differ from gold"),
-  max_per_question: countOrNone.default(0).describe("demonstrations kept of one question; 0 = all"),
+  max_per_question: countOrNone(MOST.rows).default(0).describe("demonstrations kept of one question; 0 = all"),
   files: z.array(path).default([]).describe("file: files or folders of answers"),
   name: z.string().optional().describe("file: who wrote them; default: the file's name"),
   error_rate: share
@@ -83,7 +81,7 @@ export const teacherOptions = z.strictObject({
     .min(1)
     .default([...PROCEDURAL_TEACHER_DEFAULTS.styles])
     .describe("procedural: wordings, drawn evenly"),
-  per_question: count
+  per_question: count(MOST.samples)
     .default(PROCEDURAL_TEACHER_DEFAULTS.per_question)
     .describe("procedural, openai: demonstrations of each question"),
   base_url: z.string().optional().describe("openai: server, up to and with /v1; default: OPENAI_BASE_URL"),
@@ -93,64 +91,40 @@ export const teacherOptions = z.strictObject({
     .default("OPENAI_API_KEY")
     .describe("openai: environment variable that holds the key"),
   temperature: z.number().min(0).default(0).describe("openai: sampling temperature"),
-  max_tokens: count.default(512).describe("openai: longest answer"),
-  concurrency: count.default(4).describe("openai: requests at once"),
+  max_tokens: count(MOST.tokens).default(512).describe("openai: longest answer"),
+  concurrency: count(1024).default(4).describe("openai: requests at once"),
 });
 export type TeacherOptions = z.infer<typeof teacherOptions>;
 
 const decoding = generationOptions.omit({ num_samples: true, seed: true });
 
 export const sampleOptions = decoding.extend({
-  n_cot: countOrNone.default(4).describe("completions of each question with the trigger"),
-  n_direct: countOrNone.default(1).describe("completions of each question without the trigger"),
+  n_cot: countOrNone(MOST.samples).default(4).describe("completions of each question with the trigger"),
+  n_direct: countOrNone(MOST.samples).default(1).describe("completions of each question without the trigger"),
   temperature: z.number().min(0).default(0.8).describe("0 = greedy"),
 });
 export type SampleOptions = z.infer<typeof sampleOptions>;
 
-export const pairSection = z.strictObject({
-  policy: z
-    .enum(PAIR_POLICIES as readonly [PairPolicy, ...PairPolicy[]])
-    .default(PAIR_DEFAULTS.policy)
-    .describe("which completions become chosen and rejected"),
-  target_source: z
-    .enum(["teacher", "gold"])
-    .default(PAIR_DEFAULTS.target_source)
-    .describe("the answer that counts as right"),
-  dpo_prompt: z
-    .enum(["plain", "cot"])
-    .default(PAIR_DEFAULTS.dpo_prompt)
-    .describe("prompt both completions are scored on: without or with the trigger"),
-  max_pairs_per_question: count
-    .default(PAIR_DEFAULTS.max_pairs_per_question)
-    .describe("pairs made of one question"),
-  max_teacher_share: share
-    .default(PAIR_DEFAULTS.max_teacher_share)
-    .describe(
-      "largest share of pairs whose chosen is the teacher's chain, for want of a right sample; 0 = none",
-    ),
-  max_similarity: share
-    .default(PAIR_DEFAULTS.max_similarity)
-    .describe("samples of a question that overlap more (Jaccard of tokens) are duplicates"),
-});
+export const pairSection = pairOptions.omit({ seed: true, iteration: true });
 export type PairSection = z.infer<typeof pairSection>;
 
 export const evaluationOptions = decoding.extend({
   temperature: z.number().min(0).default(0).describe("0 = greedy"),
   trigger: z.boolean().default(true).describe("ask with the chain-of-thought trigger"),
-  votes: count.default(1).describe("majority vote over so many samples"),
+  votes: count(MOST.samples).default(1).describe("majority vote over so many samples"),
 });
 export type EvaluationOptions = z.infer<typeof evaluationOptions>;
 
 export const wordproblemOptions = z.strictObject({
-  seed: countOrNone.optional().describe("seed of the questions; default: the run's"),
-  train: countOrNone.optional().describe("questions of the train split"),
-  validation: countOrNone.optional().describe("questions of each validation split"),
-  test: countOrNone.optional().describe("questions of each test split"),
-  min_steps: count.optional().describe("fewest arithmetic steps"),
-  max_steps: count.optional().describe("most arithmetic steps"),
-  max_operand: count.optional().describe("largest number added or taken away"),
-  max_factor: count.optional().describe("largest multiplier and divisor"),
-  max_total: count.optional().describe("no result on the way exceeds it"),
+  seed: countOrNone(Number.MAX_SAFE_INTEGER).optional().describe("seed of the questions; default: the run's"),
+  train: countOrNone(MOST.rows).optional().describe("questions of the train split"),
+  validation: countOrNone(MOST.rows).optional().describe("questions of each validation split"),
+  test: countOrNone(MOST.rows).optional().describe("questions of each test split"),
+  min_steps: count(100).optional().describe("fewest arithmetic steps"),
+  max_steps: count(100).optional().describe("most arithmetic steps"),
+  max_operand: count(MOST.rows).optional().describe("largest number added or taken away"),
+  max_factor: count(MOST.rows).optional().describe("largest multiplier and divisor"),
+  max_total: count(MOST.steps).optional().describe("no result on the way exceeds it"),
   frames: z.array(z.enum(FRAME_NAMES)).min(1).optional().describe("kinds of stories"),
 });
 
@@ -160,8 +134,8 @@ const rejectionOptions = z.strictObject({
     .default(true)
     .describe("each chosen path once; false: as often as pairs choose it, for as many updates as dpo makes"),
   learning_rate: z.number().positive().optional().describe("peak learning rate"),
-  num_train_epochs: count.optional().describe("passes over the chosen paths"),
-  batch_size: count.optional().describe("rows of one optimizer step"),
+  num_train_epochs: count(MOST.epochs).optional().describe("passes over the chosen paths"),
+  batch_size: count(MOST.rows).optional().describe("rows of one optimizer step"),
   warmup_ratio: share.optional().describe("share of the steps in which the learning rate rises from 0"),
   weight_decay: z.number().min(0).optional().describe("decoupled weight decay of matrices"),
 });
@@ -200,7 +174,7 @@ export const runSchema = z.strictObject({
   sample: sampleOptions.prefault({}).describe("phase 2: the student's reasoning paths"),
   pairs: pairSection.prefault({}).describe("phase 2: preference pairs"),
   dpo: dpoOptions.omit({ seed: true }).prefault({}).describe("phase 2: preference optimization"),
-  iterations: count.default(1).describe("rounds of phase 2, each from the last model"),
+  iterations: count(1000).default(1).describe("rounds of phase 2, each from the last model"),
   controls: z.array(z.enum(CONTROLS)).default([]).describe("comparisons: what else could explain the gain"),
   rejection: rejectionOptions
     .prefault({})

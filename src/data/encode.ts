@@ -112,9 +112,14 @@ export function encodeSft(
   return { examples, dropped, truncated: countTruncated(examples) };
 }
 
+function equalIds(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((id, index) => id === b[index]);
+}
+
 /**
- * Encodes preference pairs; both completions follow the same prompt ids.
- * @throws ERR_DATA naming the pair that is over the limit under the policy `error`
+ * Encodes preference pairs; both completions follow the same prompt ids. A pair whose completions differ only in what
+ * was cut off is dropped.
+ * @throws ERR_DATA naming the pair that is over the limit under the policy `error`, or whose completions are the same
  */
 export function encodePairs(
   tokenizer: Tokenizer, records: Iterable<Named<PairRecord>>, options: EncodeOptions = {},
@@ -128,14 +133,17 @@ export function encodePairs(
     const second = encodeExample(tokenizer, rejected.prompt, rejected.completion);
     const { promptIds } = first;
     const longest = Math.max(first.completionIds.length, second.completionIds.length);
-    const room = roomFor(promptIds.length, longest, name, options);
-    if (room === null) dropped.push(name);
+    if (equalIds(first.completionIds, second.completionIds)) {
+      fail("ERR_DATA", `${name}: "chosen" and "rejected" are the same ${longest} tokens, so nothing is preferred; leave `
+        + "the pair out", { name });
+    }
+    const room = roomFor(promptIds.length, longest, name, options) ?? 0;
+    const [chosenIds, rejectedIds] = [first.completionIds.slice(0, room), second.completionIds.slice(0, room)];
+    if (equalIds(chosenIds, rejectedIds)) dropped.push(name);
     else {
       const cut = (ids: number[]) => Math.max(0, ids.length - room);
       examples.push({
-        promptIds, name,
-        chosenIds: first.completionIds.slice(0, room),
-        rejectedIds: second.completionIds.slice(0, room),
+        promptIds, name, chosenIds, rejectedIds,
         boundaryMerge: first.boundaryMerge || second.boundaryMerge,
         truncatedTokens: cut(first.completionIds) + cut(second.completionIds),
         rejectedTruncatedTokens: cut(second.completionIds),

@@ -124,6 +124,16 @@ function commonCharacters(chosen: string, rejected: string): number {
   return end;
 }
 
+/** A pair of equals prefers nothing: its gradient is 0 and its margin stays 0. */
+function checkDifferent(chosen: Content, rejected: Content, place: Place): void {
+  const same = typeof chosen === "string" ? chosen === rejected
+    : chosen.length === rejected.length && commonMessages(chosen, rejected as readonly Message[]) === chosen.length;
+  if (same) {
+    fail("ERR_DATA", `${place}: "chosen" and "rejected" are the same, so nothing is preferred; leave the pair out`,
+      { place });
+  }
+}
+
 /** The implicit prompt is what both begin with (TRL, extract_prompt). */
 function withImplicitPrompt(chosen: Content, rejected: Content, place: Place): PairRecord {
   const shared = typeof chosen === "string"
@@ -145,6 +155,7 @@ export function parsePairRecord(value: unknown, place: Place): PairRecord {
   const chosen = content(record, "chosen", place);
   const rejected = content(record, "rejected", place);
   sameForm(record, ["chosen", "rejected"], place);
+  checkDifferent(chosen, rejected, place);
   if (record.prompt === undefined || record.prompt === null) return withImplicitPrompt(chosen, rejected, place);
   const prompt = content(record, "prompt", place);
   sameForm(record, ["prompt", "chosen"], place);

@@ -18,13 +18,13 @@ function isMessage(value: unknown): value is Message {
 /** @throws ERR_DATA naming the place and what stood there */
 export function parsePromptRecord(value: unknown, place: Place): PromptRecord {
   const prompt = isObject(value) ? (value.prompt ?? value.messages) : undefined;
-  const isText = typeof prompt === "string";
+  const isText = typeof prompt === "string" && prompt !== "";
   if (isText || (Array.isArray(prompt) && prompt.length > 0 && prompt.every(isMessage))) {
     return { prompt: prompt as string | readonly Message[], record: value as Record<string, unknown> };
   }
   return fail(
     "ERR_DATA",
-    `${place}: field "prompt": a text or a list of messages is wanted, got ` +
+    `${place}: field "prompt": a text that is not empty, or a list of messages, is wanted, got ` +
       (JSON.stringify(prompt)?.slice(0, 80) ?? "nothing"),
     { place, field: "prompt" },
   );

@@ -42,3 +42,9 @@ export function decisiveDecoding<T extends { max_batch: number }>({
 }: T): Omit<T, "max_batch"> {
   return rest;
 }
+
+export function effectivePairs<T extends { policy: string; max_teacher_share: number }>(options: T): Partial<T> {
+  const copy: Partial<T> = { ...options };
+  if (options.policy === "correctness") delete copy.max_teacher_share;
+  return copy;
+}

@@ -57,7 +57,8 @@ function toRequests(model: Model, prompts: readonly (string | Prompt)[], options
   const taken = new Set<number>();
   return prompts.map((item, index) => {
     const { prompt, key = index } = typeof item === "string" ? { prompt: item } : item;
-    const ids = typeof prompt === "string" ? encodePrompt(model.tokenizer, prompt) : prompt;
+    const ids = typeof prompt === "string" ? encodePrompt(model.tokenizer, prompt, `prompt ${index}`)
+      : prompt;
     if (ids.length === 0 || ids.length > longest) {
       fail("ERR_INVALID_ARGUMENT", `prompt ${index} has ${ids.length} tokens; with max_new_tokens `
         + `${options.max_new_tokens} this model takes 1 to ${longest}`, { prompt: index });

@@ -27,10 +27,15 @@ function withBos(tokenizer: Tokenizer, ids: readonly number[]): number[] {
 }
 
 /**
- * Ids of a prompt, with exactly one BOS in front if the tokenizer uses one.
- * @throws ERR_INVALID_ARGUMENT when nothing is left to condition on: an empty prompt and no BOS.
+ * Ids of a prompt to complete, with exactly one BOS in front if the tokenizer uses one.
+ * @param name what messages call it
+ * @throws ERR_INVALID_ARGUMENT on an empty prompt: far oftener a fault in the data than the wish for a text from
+ *   nothing, which the id of BOS expresses
  */
-export function encodePrompt(tokenizer: Tokenizer, prompt: string): number[] {
+export function encodePrompt(tokenizer: Tokenizer, prompt: string, name = "the prompt"): number[] {
+  if (prompt === "") {
+    fail("ERR_INVALID_ARGUMENT", `${name} is empty; for a text from nothing give the ids [BOS] instead of a text`);
+  }
   return conditioning(withBos(tokenizer, tokenizer.encode(prompt)));
 }
 

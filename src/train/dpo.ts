@@ -149,7 +149,7 @@ export async function* dpo(
 ): AsyncGenerator<DpoEvent, void, undefined> {
   const parsed = parseOptions(dpoOptions, options, "dpo", dpoRules);
   const { examples: pairs, dropped, truncated } = encode(model, data, parsed);
-  if (pairs.length === 0) fail("ERR_DATA", `no pairs to train on (${dropped.length} were too long)`);
+  if (pairs.length === 0) fail("ERR_DATA", `no pairs to train on (${dropped.length} were too long, or equal where they were cut)`);
   const tokens = parsed.micro_batch_tokens;
   const session = new TrainingSession(model, {
     maxTokens: tokens, maxSegments: tokens, maxSequences: 2 * tokens, training: true,

@@ -265,6 +265,37 @@ describe("outputs", () => {
     expect(contents(join(place.path, "tuned"))).toEqual(before);
   });
 
+  test("are written by one process at a time", async () => {
+    const train = ["sft", "--model", base, "--train", "demos.jsonl", "--output", "one", ...PROMPTS, ...TRAIN];
+    let second: Promise<Outcome> | undefined;
+    const first = await cli([...train, "--num-train-epochs", "60", "--json"], {
+      onEvent: (event, child) => {
+        if (event.type !== "train_step" || second) return;
+        second = cli([...train, "--num-train-epochs", "60"]).finally(() => child.kill("SIGINT"));
+      },
+    });
+    expect(first.code).toBe(130);
+    expect([(await second)?.code, (await second)?.stderr]).toEqual([
+      1,
+      expect.stringMatching(/error \[ERR_BUSY\]: process \d+ is writing .*one/),
+    ]);
+  });
+
+  test("of pairs need the paths' own questions", async () => {
+    const pairs = ["pairs", ...PROMPTS, "--demonstrations", "demos.jsonl", "--output", "x.jsonl", "--samples"];
+    const other = await cli([...pairs, "paths.jsonl", ...QUESTIONS, "--wordproblems-seed", "5"]);
+    expect([other.code, other.stderr]).toEqual([
+      3,
+      expect.stringMatching(/paths\.jsonl:1: was not drawn from this task, split and options/),
+    ]);
+    writeFileSync(join(place.path, "odd.jsonl"), `\n${JSON.stringify({ ...records("paths.jsonl")[0], completion: 5 })}\n`);
+    const odd = await cli([...pairs, "odd.jsonl", ...QUESTIONS]);
+    expect([odd.code, odd.stderr]).toEqual([
+      3,
+      expect.stringMatching(/odd\.jsonl:2: field "completion" is 5; wanted a reasoning path as `sample` writes it/),
+    ]);
+  });
+
   test("of an interrupted verb are, after the same command again, what they would have been", async () => {
     const train = (output: string) => [
       "sft",

@@ -61,7 +61,10 @@ describe("preference pairs", () => {
   });
 
   test.each([
-    [{ chosen: "abc", rejected: "abc" }, /f:3: no prompt is given and one of "chosen" and "rejected" is the beginning/],
+    [{ chosen: "abc", rejected: "abcd" }, /f:3: no prompt is given and one of "chosen" and "rejected" is the beginning/],
+    [{ chosen: "abc", rejected: "abc" }, /f:3: "chosen" and "rejected" are the same/],
+    [{ prompt: "p", chosen: "y", rejected: "y" }, /f:3: "chosen" and "rejected" are the same, so nothing is preferred/],
+    [{ prompt: [user("q")], chosen: [assistant("y")], rejected: [assistant("y")] }, /"chosen" and "rejected" are the same/],
     [{ prompt: "p", chosen: "y" }, /f:3: field "rejected": .* got nothing/],
     [{ prompt: "p", chosen: [assistant("y")], rejected: [assistant("n")] }, /fields "prompt" and "chosen" are of two/],
   ])("%j is refused", (value, message) => {

@@ -41,7 +41,7 @@ function build(paths: SampledPath[], options: Partial<PairOptions> = {}, demonst
   return buildPairs({
     task, questions: ids.map((id) => question(id)), demonstrations, paths,
     renderPrompt: ({ input }, trigger) => `${input}${trigger ? " T" : ""}`,
-  }, { max_teacher_share: 1, ...options });
+  }, { ...(options.policy === "correctness" ? {} : { max_teacher_share: 1 }), ...options });
 }
 
 const texts = (pairs: readonly PreferencePair[]) => pairs.map((pair) => [pair.chosen, pair.rejected]).sort();
@@ -194,11 +194,16 @@ describe("sieves, limits and the report", () => {
     });
   });
   test("options are refused by name", () => {
-    expect(() => pairOptions({ max_teacher_share: 1.5 }))
-      .toThrow("max_teacher_share is 1.5, wanted a share from 0 to 1");
-    expect(() => pairOptions({ policy: "best" as "mixed" }))
-      .toThrow("policy is best, wanted one of paper_cot, answer_only");
-    expect(() => pairOptions({ max_pairs_per_question: 0 })).toThrow("max_pairs_per_question is 0");
+    expect(() => pairOptions({ max_teacher_share: 1.5 })).toThrow(/max_teacher_share: .*<=1/);
+    expect(() => pairOptions({ policy: "best" as "mixed" })).toThrow(/policy: .*"paper_cot"\|"answer_only"/);
+    expect(() => pairOptions({ max_pairs_per_question: 0 })).toThrow(/max_pairs_per_question: .*>=1/);
+    expect(() => pairOptions({ max_pair_per_question: 2 } as object)).toThrow(/did you mean max_pairs_per_question\?/);
+  });
+  test("the teacher's share is no option where the teacher takes no part", () => {
+    const given = { policy: "correctness", max_teacher_share: 0.5 } as const;
+    expect(() => build([path("a", "cot", RIGHT)], given)).toThrow(
+      "pairs: max_teacher_share has no effect with policy correctness, which takes no chain of the teacher; leave it out");
+    expect(pairOptions({ policy: "correctness" }).policy).toBe("correctness");
   });
 });
 

@@ -85,9 +85,11 @@ describe("encoding", () => {
     expect(encodePrompt(without, "the")).toEqual(tokenizer.encode("the"));
   });
 
-  test("an empty prompt without BOS is an error; with BOS it is that alone", () => {
-    expect(encodePrompt(make(), "")).toEqual([0]);
-    expect(() => encodePrompt(make({ bos_token: null, add_bos_token: false }), "")).toThrow(/the prompt is empty/);
+  test("an empty prompt to complete is an error; one to learn after is BOS alone, where there is one", () => {
+    expect(() => encodePrompt(make(), "")).toThrow(/the prompt is empty; .*\[BOS\]/);
+    expect(encodeExample(make(), "", "the").promptIds).toEqual([0]);
+    const without = make({ bos_token: null, add_bos_token: false });
+    expect(() => encodeExample(without, "", "the")).toThrow(/the prompt is empty and the tokenizer has no BOS/);
   });
 
   test("a chat completion ends at its end-of-turn token, not after the line break behind it", () => {

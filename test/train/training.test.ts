@@ -78,6 +78,28 @@ test("rows that are no records are named, with what is wanted", async () => {
   await expect(sample(model, [{ prompt: [1.5] }], { max_new_tokens: 4 }).next()).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
 });
 
+test("a pair of two equal completions is named; one whose difference is cut off is left out", async () => {
+  const model = await fresh();
+  const same = { prompt: "one", chosen: " two.", rejected: " two." };
+  await expect(steps(dpo(model, [pairs[0]!, same]))).rejects.toMatchObject({
+    code: "ERR_DATA", message: expect.stringMatching(/pair 1: "chosen" and "rejected" are the same/),
+  });
+  const alike = { prompt: "one", chosen: `${" two then".repeat(POSITIONS)} three`, rejected: " two then".repeat(POSITIONS) };
+  const all = [];
+  for await (const event of dpo(model, [pairs[0]!, alike], { overlong: "truncate" })) all.push(event);
+  expect(all.at(-1)).toMatchObject({ type: "trained", dropped: 1, truncated: 0 });
+});
+
+test.each([
+  ["sft", { batch_size: 1e9 }], ["sft", { max_steps: 1e12 }], ["sample", { num_samples: 1e9 }], ["sample", { max_batch: 1e9 }],
+] as const)("an absurd count is refused by name and bound: %s %j", async (mode, given) => {
+  const model = await fresh();
+  const call = mode === "sft" ? sft(model, rows, given) : sample(model, ["one"], { max_new_tokens: 4, ...given });
+  await expect(call.next()).rejects.toMatchObject({
+    code: "ERR_CONFIG", message: expect.stringMatching(new RegExp(`^${mode}: ${Object.keys(given)[0]}: .*<=\\d+`)),
+  });
+});
+
 describe("accumulation", () => {
   test.each([["sft", 40], ["dpo", 60]] as const)("%s in micro-batches of %i tokens is the step in one", async (mode, cut) => {
     const train = async (micro_batch_tokens: number) => {

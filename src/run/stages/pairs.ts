@@ -7,6 +7,7 @@ import { buildPairs } from "../../refine/pairs";
 import type { Task } from "../../tasks";
 import { Tokenizer } from "../../text/tokenizer";
 import type { RunContext } from "../context";
+import { effectivePairs } from "../effective";
 import type { RunEvent } from "../events";
 import type { ModelRef } from "../model-ref";
 import type { StageResult } from "../store";
@@ -54,7 +55,7 @@ export async function* pairsStage(
         paths: await readOwn<SampledPath>(join(samples.directory, SAMPLES_FILE)),
         renderPrompt: (asked, trigger) => promptOf(config, tokenizer, asked, trigger),
       },
-      { ...config.pairs, seed, iteration },
+      { ...effectivePairs(config.pairs), seed, iteration },
     );
     await writeJsonl(join(work, PAIRS_FILE), pairs);
     await writeFileAtomic(join(work, PAIRS_REPORT), `${stableJson(report, 2)}\n`);
