@@ -1,5 +1,5 @@
-// One worker at a time: a lock file that holds its taker's mark. A lock left by a process that is gone is taken over, so
-// that nobody cleans up after a crash or is told to wait for a stranger. It does NOT know what is locked.
+// One worker at a time: a lock file that holds the mark of its taker. A lock left by a process that is gone is taken
+// over: nobody cleans up after a crash, and nobody is told to wait for a stranger. It does NOT know what is locked.
 import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { codeOf, fail } from "./errors";
