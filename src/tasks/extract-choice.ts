@@ -1,10 +1,11 @@
 // The chosen option of a multiple-choice completion, strictly: the exact letter; text only when it names one option.
 // 1. Text from the first line that opens a new question on is ignored.
 // 2. The LAST explicit marker ("answer is", "correct answer:", "answer would be", ...) decides: the letter behind it in
-//    one of the forms (B) B) B. B: [B] "B" option B answer2; a bare B at the end or before its own option's text. Two
-//    letters, a negation or a letter that is no option make it null. With no letter: the one option the clause names.
+//    one of the forms (B) B) B. B: [B] "B" option B answer2; a bare B (b) at the end, B before its own option's text.
+//    Two letters, a list of options, a negation or a letter that is no option make it null. With no letter: the one
+//    option the clause names.
 // 3. With no marker: the last line, when it is a lone letter or the only line of a letter with its option's text.
-// 4. Else, in a completion of one sentence, the one option it names, when it denies nothing.  5. Otherwise null.
+// 4. Else the one option that a completion of one sentence names, when it denies nothing.  5. Otherwise null.
 
 import type { Choice } from "./choice";
 import { cutRunOn, normalizeText, sentences } from "./text";
@@ -18,6 +19,8 @@ const MARKER = /\b(?:answer|choice|option)(?:\s+(?:to|from|for|of)\b[^.\n:]{0,80
 const OPEN = /^[\s*_"'`“‘:]*(?:(?:the|most likely|clearly|therefore|thus|option|choice|letter|answer)\s+)*[\s*_"'`“‘]*/iu;
 const NEGATION = /\b(?:not|no|never|neither|nor|none|except|rather|instead|cannot|unclear|unknown)\b|n['’]t\b/iu;
 const BOTH = /^[\s)\].*_"'`]*(?:,|\/|&|\bor\b|\band\b)+[\s*_"'`]*(?:option\s+)?[([]?([A-Za-z])[)\].,:\s]/u;
+/** The next option of a list on the same line, behind the first one's text: nothing is chosen. */
+const LISTED = /^[ \t]*[,;]?[ \t]*[([]([A-Za-z])[)\]]/u;
 
 /**
  * The label ("B") and the rule that found it; null when the completion does not choose exactly one option.
@@ -66,15 +69,20 @@ function readLetter(behind: string, choices: readonly Choice[]): string | null |
   const rest = behind.slice(lead.length);
   const enclosed = /^(?:[([{]\s*([A-Za-z])\s*[)\]}]|([A-Za-z])\s*(?:\)|[*_"'`”’\]]+))/u.exec(rest);
   if (enclosed !== null) return decide(enclosed[1] ?? enclosed[2] ?? "", rest.slice(enclosed[0].length), choices);
-  const bare = /^([A-Z])(?![\p{L}\p{N}'’])/u.exec(rest);
+  // A small letter, bare, only where its clause ends with it: there "a" is no article.
+  const bare = /^(?:([A-Z])(?![\p{L}\p{N}'’])|([a-z])(?=\s*(?:[.!?;][\s"'”’]|[.!?;]?\s*$|\n)))/u.exec(rest);
+  if (bare?.[2] !== undefined) return decide(bare[2], rest.slice(1), choices);
   if (bare === null || bare[1] === undefined) return undefined;
   return bareLetterStands(rest, bare[1], lead, choices) ? decide(bare[1], rest.slice(1), choices) : undefined;
 }
 
 function decide(letter: string, tail: string, choices: readonly Choice[]): string | null {
   const label = letter.toUpperCase();
-  if (!choices.some((choice) => choice.label === label)) return null;
-  const second = BOTH.exec(`${tail} `)?.[1]?.toUpperCase();
+  const own = choices.find((choice) => choice.label === label);
+  if (own === undefined) return null;
+  const text = /^[\s*_"'`:.)\]-]*/u.exec(tail)?.[0].length ?? 0;
+  const behind = tail.slice(text).startsWith(own.text) ? tail.slice(text + own.text.length) : tail;
+  const second = (BOTH.exec(`${behind} `) ?? LISTED.exec(behind))?.[1]?.toUpperCase();
   const two = second !== undefined && second !== label && choices.some((choice) => choice.label === second);
   return two ? null : label;
 }

@@ -16,6 +16,8 @@ test.each([
   ["The answer to the question is D.", "D"], ["The answer is D) Venice. Venice, Italy is known for its canals.", "D"],
   ["A) Michigan has lakes. B) New York has few. The correct answer is: D) Venice", "D"],
   ["The answer is A. Wait, the correct answer is C.", "C"],
+  ["So, the answer is c\n\nQuestion:\nnext", "C"], ["So the correct option is d.", "D"], ["The answer is a", "A"],
+  ["The answer is (D) Venice (a city).", "D"], ["The answer is (b) New York, not (a) Michigan.", "B"],
   ["Thus, the answer is (d) Venice\n\nQ: next\nAnswer: (a)", "D"],
 ])("marked: %j -> %s", (completion, label) => {
   expect(readChoice(completion, canals)).toEqual({ label, rule: "marker" });
@@ -42,6 +44,7 @@ test.each([["The answer is Venice.", "D"], ["The answer is a bridge", "E"], ["Ve
 
 test.each([
   "The answer is A or B", "(B) or (C)", "The answer is (B) or (C).", "The answer is not B", "The answer is F", "d", "",
+  "Answer: (a) Michigan (b) New York (c)", "The answer is (A) Michigan, (B) New York", "The answer is a or b", "The answer is a, b.",
   "It is not Venice.", "Between Venice and Amsterdam.", "None of the options", "The answer is unclear.",
   "A) Michigan\nB) New York\nC) Amsterdam\nD) Venice\nE) bridge", "Options A, B and C are wrong",
 ])("%j chooses nothing", (completion) => expect(extractChoice(completion, canals)).toBeNull());
