@@ -1,7 +1,9 @@
 // Verb: a teacher's demonstrations as a file.
 import { resolve } from "node:path";
+import type { z } from "zod";
 import { flagsOf, givenOptions } from "../config/flags";
-import { parseOptions } from "../config/parse";
+import { type EffectRule, parseOptions } from "../config/parse";
+import { generationOptions } from "../config/options";
 import { teacherOptions } from "../config/run-options";
 import { teacherRules } from "../config/teacher-rules";
 import { writeJsonl } from "../data/jsonl";
@@ -20,6 +22,17 @@ import {
 import { showStage } from "./train-files";
 import type { Verb } from "./verb";
 
+const schema = teacherOptions.extend(generationOptions.pick({ seed: true }).shape);
+
+const rules = [
+  ...(teacherRules as readonly EffectRule<z.infer<typeof schema>>[]),
+  {
+    option: "seed" as const,
+    hasEffect: ({ kind }: z.infer<typeof schema>) => kind !== "file",
+    because: "unless the teacher's kind is procedural or openai",
+  },
+];
+
 export const demosVerb: Verb = {
   name: "demos",
   summary: "collect, judge and filter a teacher's demonstrations",
@@ -27,8 +40,7 @@ export const demosVerb: Verb = {
     output: textFlag("file of demonstrations, JSON Lines", "Files:", { demandOption: true }),
     ...OVERWRITE_FLAG,
     ...QUESTION_FLAGS,
-    ...flagsOf(teacherOptions, "Teacher:"),
-    seed: textFlag("seed of the procedural teacher", "Teacher:", { defaultDescription: "0" }),
+    ...flagsOf(schema, "Teacher:"),
   },
   examples: [
     [
@@ -46,19 +58,14 @@ export const demosVerb: Verb = {
   ],
   run: async (flags, context) => {
     const output = await freeOutput(resolve(required(flags, "output", "a file")), flags["overwrite"]);
-    const teacher = parseOptions(
-      teacherOptions,
-      givenOptions(teacherOptions, flags),
-      "teacher options",
-      teacherRules,
-    );
+    const { seed, ...teacher } = parseOptions(schema, givenOptions(schema, flags), "teacher options", rules);
     const { task, questions } = await openQuestions(flags, "train");
     if (teacher.kind === "openai") sayResumable(context);
     const asking = teacherAnswers({
       teacher: { ...teacher, files: teacher.files.map((file) => resolve(file)) },
       task,
       questions,
-      seed: Number(flags["seed"] ?? 0),
+      seed,
       path: `${output}.answers.jsonl`,
       signal: context.signal,
     });

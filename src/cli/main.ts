@@ -3,16 +3,21 @@
 import yargs, { type Argv } from "yargs";
 import { nearestName } from "../config/parse";
 import { codeOf, SelfRefineError } from "../errors";
+import { ioError } from "../files";
 import { packageVersion } from "../version";
 import { EXIT, EXIT_CODE_HELP } from "./exit-codes";
 import { COMMON_FLAGS, reportError, toCommand } from "./verb";
 import { VERBS } from "./verbs";
 
-/** `selfrefine ... | head` closes our stdout early: that is no error. */
-export function quietOnClosedPipe(stream: NodeJS.WriteStream): void {
+/**
+ * `selfrefine ... | head` closes our stdout early: that is no error. Output that cannot be written is one, and ends the
+ * process: nobody would see what else it says there.
+ */
+export function endOnBrokenStream(stream: NodeJS.WriteStream, name: string): void {
   stream.on("error", (error) => {
     if (codeOf(error) === "EPIPE") process.exit(EXIT.ok);
-    throw error;
+    if (stream !== process.stderr) reportError(ioError(error, "write", name), { json: false, quiet: false, debug: false });
+    process.exit(EXIT.failure);
   });
 }
 

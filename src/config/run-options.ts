@@ -128,7 +128,7 @@ export const wordproblemOptions = z.strictObject({
   frames: z.array(z.enum(FRAME_NAMES)).min(1).optional().describe("kinds of stories"),
 });
 
-const rejectionOptions = z.strictObject({
+export const rejectionOptions = z.strictObject({
   distinct: z
     .boolean()
     .default(true)

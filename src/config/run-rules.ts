@@ -2,9 +2,9 @@
 // schema does.
 import { isProcedural, TASK_NAMES } from "../tasks";
 import { dpoRules, generationRules, modelRules, pairRules, sftRules } from "./effects";
-import type { Issue, KeyPath } from "./issues";
+import { type Issue, type KeyPath, showPath } from "./issues";
 import { nearestName } from "./parse";
-import { type RunConfig, type SampleOptions, type TaskSource, wordproblemOptions } from "./run-options";
+import { rejectionOptions, type RunConfig, type SampleOptions, type TaskSource, wordproblemOptions } from "./run-options";
 import { teacherRules } from "./teacher-rules";
 
 interface Rule {
@@ -28,6 +28,12 @@ const wordproblemRules: readonly Rule[] = Object.keys(wordproblemOptions.shape).
   because: "where no task is procedural",
 }));
 
+const rejectionRules: readonly Rule[] = Object.keys(rejectionOptions.shape).map((option) => ({
+  option,
+  hasEffect: (_, { controls }) => controls.includes("rejection_sampling"),
+  because: "unless controls has rejection_sampling",
+}));
+
 /** By section; `path` leads to the section. */
 const SECTIONS: readonly { path: KeyPath; rules: readonly Rule[] }[] = [
   { path: ["model"], rules: modelRules as readonly Rule[] },
@@ -40,6 +46,7 @@ const SECTIONS: readonly { path: KeyPath; rules: readonly Rule[] }[] = [
   { path: ["student", "from_scratch"], rules: tokenizerRules },
   { path: ["student", "from_scratch", "pretrain"], rules: sftRules as readonly Rule[] },
   { path: ["wordproblems"], rules: wordproblemRules },
+  { path: ["rejection"], rules: rejectionRules },
 ];
 
 function at(value: unknown, path: KeyPath): unknown {
@@ -132,8 +139,28 @@ export function pathIssues(sample: Pick<SampleOptions, "n_cot" | "n_direct" | "t
   return issues;
 }
 
+/** Paths of which no pair can come would be noticed after hours of training and sampling. */
+function pairingIssues({ pairs: { policy }, sample: { n_cot, n_direct } }: RunConfig): Issue[] {
+  const least = { paper_cot: "n_direct", answer_only: "n_direct", correctness: "n_cot", mixed: "n_cot" } as const;
+  const isEnough = {
+    paper_cot: n_direct >= 1,
+    answer_only: n_direct >= 1,
+    correctness: n_cot >= 2,
+    mixed: n_direct >= 1 || n_cot >= 2,
+  }[policy];
+  if (isEnough) return [];
+  const option = least[policy];
+  const wanted = option === "n_cot" ? 2 : 1;
+  return [
+    {
+      path: ["sample", option],
+      text: `sample.${option}: pairs.policy ${policy} wants at least ${wanted}, or there can be no pair`,
+    },
+  ];
+}
+
 function samplingIssues(run: RunConfig): Issue[] {
-  const issues = pathIssues(run.sample);
+  const issues = [...pathIssues(run.sample), ...pairingIssues(run)];
   if (run.evaluation.votes > 1 && run.evaluation.temperature === 0) {
     issues.push({ path: ["evaluation", "votes"], text: "evaluation.votes has no effect with temperature 0" });
   }
@@ -147,12 +174,26 @@ function teacherIssues({ teacher }: RunConfig): Issue[] {
   return [];
 }
 
+/** Every question is examined once, and belongs to one domain: the paired tests rest on it. */
+function evaluationIssues({ tasks }: RunConfig): Issue[] {
+  const sources = (["in_domain", "out_domain"] as const).flatMap((domain) =>
+    tasks[domain].map((source, index) => ({ source, domain, path: ["tasks", domain, index] })));
+  return sources.flatMap(({ source: { task, split }, domain, path }, place) => {
+    const same = sources.slice(0, place).find(({ source }) => source.task === task);
+    if (same === undefined || (same.domain === domain && same.source.split !== split)) return [];
+    const name = showPath(path);
+    const why = same.domain === domain ? "with the same split" : "of the other domain";
+    return [{ path, text: `${name}: ${task} stands in ${showPath(same.path)} too, ${why}; leave one out` }];
+  });
+}
+
 /** What the sections must be to go together. */
 export function crossChecks(run: RunConfig): Issue[] {
   return [
     ...studentIssues(run),
     ...teacherIssues(run),
     ...samplingIssues(run),
+    ...evaluationIssues(run),
     ...taskIssues(run.tasks.train, ["tasks", "train"], "tasks.train"),
     ...(["in_domain", "out_domain"] as const).flatMap((domain) =>
       run.tasks[domain].flatMap((source, index) =>

@@ -129,6 +129,21 @@ export function branchRows(prompt: readonly number[], completions: readonly (rea
 }
 
 /**
+ * Checks all rows of a training before its first step, not when the one that is too long is drawn.
+ * @throws ERR_CONFIG naming the longest
+ */
+export function expectRoom(items: readonly (PackedExample | PackedPair)[], tokens: number): void {
+  const rows = items.map((item) =>
+    ("chosenIds" in item ? branchRows(item.promptIds, [item.chosenIds, item.rejectedIds]) : exampleRows(item)));
+  const index = rows.findIndex((need) => need > tokens);
+  if (index < 0) return;
+  const name = nameOf(items[index]!, index);
+  fail("ERR_CONFIG", `${name} takes ${rows[index]} tokens of one forward pass, micro_batch_tokens is ${tokens}; raise it to `
+    + `${rows.reduce((most, need) => Math.max(most, need), 0)}, or lower max_length and choose the policy truncate or drop`,
+  { name, need: rows[index], micro_batch_tokens: tokens });
+}
+
+/**
  * All examples of one optimizer step as micro-batches of at most `capacity` rows. Targets are the completions' tokens;
  * `promptLoss` adds the prompt's (all but the first). Each scored row weighs 1 / (scored rows of all `examples`).
  * @throws ERR_INVALID_ARGUMENT naming an example that does not fit or has no tokens

@@ -5,7 +5,7 @@ import { dpoOptions, type DpoOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { encodePairs, type Encoded, type EncodedPair } from "../data/encode";
 import { parsePairRecord, type PairRecord } from "../data/formats";
-import { packPairs } from "../data/packing";
+import { expectRoom, packPairs } from "../data/packing";
 import { fail } from "../errors";
 import { hashJson } from "../files";
 import type { Model } from "../model";
@@ -151,6 +151,7 @@ export async function* dpo(
   const { examples: pairs, dropped, truncated } = encode(model, data, parsed);
   if (pairs.length === 0) fail("ERR_DATA", `no pairs to train on (${dropped.length} were too long, or equal where they were cut)`);
   const tokens = parsed.micro_batch_tokens;
+  expectRoom(pairs, tokens);
   const session = new TrainingSession(model, {
     maxTokens: tokens, maxSegments: tokens, maxSequences: 2 * tokens, training: true,
   });

@@ -5,7 +5,7 @@ import { sftOptions, type SftOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { encodeSft, type Encoded, type EncodedSft } from "../data/encode";
 import { parseSftRecord, type InstructionRecord, type SftRecord } from "../data/formats";
-import { packSft, type PackedExample } from "../data/packing";
+import { expectRoom, packSft, type PackedExample } from "../data/packing";
 import { fail } from "../errors";
 import { hashJson } from "../files";
 import type { Model } from "../model";
@@ -65,6 +65,7 @@ export async function* sft(
   const parsed = parseOptions(sftOptions, options, "sft", sftRules);
   const { examples, dropped, truncated } = encode(model, data, parsed);
   if (examples.length === 0) fail("ERR_DATA", `no rows to train on (${dropped.length} were too long)`);
+  expectRoom(examples, parsed.micro_batch_tokens);
   const session = new TrainingSession(model, {
     maxTokens: parsed.micro_batch_tokens,
     maxSegments: parsed.micro_batch_tokens,

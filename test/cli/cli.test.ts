@@ -1,5 +1,5 @@
 // The command line itself: help, mistakes, exit codes, streams.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, jest, test } from "@jest/globals";
@@ -61,6 +61,14 @@ describe("help", () => {
     }
   });
 
+  test("output that cannot be written is an error in one line", () => {
+    const child = spawnSync("/bin/sh", ["-c", `"${process.execPath}" "${CLI}" inspect tasks > /dev/full`], { encoding: "utf8" });
+    expect([child.status, child.stderr]).toEqual([
+      1,
+      "error [ERR_IO]: cannot write the standard output: the disk is full: free some space or choose a directory on another disk\n",
+    ]);
+  });
+
   test("--version is the package's", async () => {
     expect((await selfrefine(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
@@ -83,6 +91,12 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
       "error [ERR_IO]: cannot read no-such.yaml: no such file or directory: check the path",
     ],
     [["quickstart", "--seed", "x"], 2, 'error [ERR_CONFIG]: --seed is "x", wanted an integer from 0'],
+    [["demos", "--task", "wordproblems", "--output", "d", "--seed", "x"], 2, 'error [ERR_CONFIG]: --seed is "x", wanted a number'],
+    [
+      ["demos", "--task", "svamp", "--data", "d", "--kind", "file", "--files", "f", "--output", "d", "--seed", "1"],
+      2,
+      "teacher options: seed has no effect unless the teacher's kind is procedural or openai; leave it out",
+    ],
     [["quickstart", "--seeds", "1,1"], 2, 'error [ERR_CONFIG]: --seeds is "1,1", wanted different integers'],
     [["quickstart", "--set", "dpo.betta=1"], 2, "quickstart: dpo.betta: no such option; did you mean beta?"],
     [["quickstart", "--set", "beta"], 2, 'error [ERR_CONFIG]: --set "beta": wanted key=value'],

@@ -119,6 +119,26 @@ describe("a fault names file, line, key and remedy", () => {
       `${BASE}evaluation: { votes: 4 }\n`,
       "run.yaml:6: evaluation.votes has no effect",
     ],
+    [
+      "a task of both domains",
+      `${BASE}  in_domain: [{ task: wordproblems }]\n  out_domain: [{ task: wordproblems, split: validation }]\n`,
+      "run.yaml:7: tasks.out_domain[0]: wordproblems stands in tasks.in_domain[0] too, of the other domain; leave one out",
+    ],
+    [
+      "questions that would be examined twice",
+      `${BASE}  in_domain: [{ task: wordproblems }, { task: wordproblems }]\n`,
+      "run.yaml:6: tasks.in_domain[1]: wordproblems stands in tasks.in_domain[0] too, with the same split",
+    ],
+    [
+      "samples of which no pair can be made",
+      `${BASE}sample: { n_cot: 4, n_direct: 0 }\n`,
+      "run.yaml:6: sample.n_direct: pairs.policy paper_cot wants at least 1, or there can be no pair",
+    ],
+    [
+      "options of a control that is not asked for",
+      `${BASE}rejection: { distinct: false }\n`,
+      "run.yaml:6: rejection.distinct has no effect unless controls has rejection_sampling",
+    ],
     ["broken YAML", `${BASE}sft: [1, 2\n`, "not valid YAML"],
     ["a key twice", `${BASE}name: y\n`, "run.yaml:6: not valid YAML"],
     ["a folder that is not there", `data_dir: nowhere\n${BASE}`, "run.yaml:1: data_dir:"],

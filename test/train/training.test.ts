@@ -78,6 +78,18 @@ test("rows that are no records are named, with what is wanted", async () => {
   await expect(sample(model, [{ prompt: [1.5] }], { max_new_tokens: 4 }).next()).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
 });
 
+test("a row that no forward pass has room for is named before the first step, with the option to raise", async () => {
+  const model = await fresh();
+  const long = { prompt: "one", completion: " two then".repeat(3) };
+  const given = { ...options, batch_size: 1, micro_batch_tokens: 5 };
+  const short = Array.from({ length: 9 }, () => ({ prompt: "one", completion: " two" }));
+  const message = /(row|pair) 9 takes \d+ tokens of one forward pass, micro_batch_tokens is 5; raise it to \d+/;
+  await expect(sft(model, [...short, long], given).next()).rejects.toMatchObject({ code: "ERR_CONFIG", message: expect.stringMatching(message) });
+  const pair = { prompt: "one", chosen: " two then", rejected: " two then".repeat(3) };
+  const few = Array.from({ length: 9 }, () => ({ prompt: "one", chosen: " two", rejected: " one" }));
+  await expect(dpo(model, [...few, pair], given).next()).rejects.toMatchObject({ code: "ERR_CONFIG", message: expect.stringMatching(message) });
+});
+
 test("a pair of two equal completions is named; one whose difference is cut off is left out", async () => {
   const model = await fresh();
   const same = { prompt: "one", chosen: " two.", rejected: " two." };
