@@ -240,6 +240,7 @@ Napi::Object create_backend(const Napi::CallbackInfo& info) {
   if (given.Has("threads")) read({"backend", "threads"}, given.Get("threads"), options.threads);
   const ForcedVariable isa("SELFREFINE_CPU_ISA", given.Get("isa"));
   const ForcedVariable cublaslt("SELFREFINE_CUBLASLT", given.Get("cublaslt"));
+  const ForcedVariable compute("CUDASIM_COMPUTE", given.Get("compute"));
   const std::shared_ptr<Backend> backend = make_backend(options);
   Napi::Object object = Napi::Object::New(info.Env());
   object.Set("name", backend->name());

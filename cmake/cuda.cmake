@@ -59,6 +59,9 @@ if(CMAKE_CUDA_COMPILER AND NOT SELFREFINE_CUDA STREQUAL "OFF")
     "$<$<COMPILE_LANGUAGE:CXX>:-O3;-Wall;-Wextra>"
     "$<$<COMPILE_LANGUAGE:CUDA>:-O3;-std=c++20;-lineinfo;-Xcompiler=-Wall;${GENCODE}>"
     $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${SELFREFINE_CUDA_REPORT}>>:-Xptxas=-v>)
+  if("90a" IN_LIST SELFREFINE_CUDA_ARCHITECTURES) # else GPUs of 9.0 get PTX without Hopper's own instructions
+    target_compile_definitions(selfrefine_cuda PRIVATE SELFREFINE_SM90A)
+  endif()
   set_target_properties(selfrefine_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static)
   target_link_options(selfrefine_cuda PRIVATE -Wl,--exclude-libs,ALL)
   target_link_libraries(selfrefine_cuda PRIVATE ${CMAKE_DL_LIBS})
@@ -86,7 +89,7 @@ add_library(selfrefine_cuda_sim MODULE EXCLUDE_FROM_ALL $<TARGET_OBJECTS:selfref
 target_link_libraries(selfrefine_cuda_sim PRIVATE selfrefine_flags)
 
 # The same objects as a program that runs the kernel tests' cases and planted errors, for the sanitizers.
-file(GLOB CHECK_SOURCES CONFIGURE_DEPENDS test/cuda/check.cpp test/cuda/cases.cpp test/cuda/planted.cpp)
+file(GLOB CHECK_SOURCES CONFIGURE_DEPENDS test/cuda/check.cpp test/cuda/cases.cpp test/cuda/planted*.cpp)
 if(CHECK_SOURCES)
   file(GLOB REFERENCE_SOURCES CONFIGURE_DEPENDS native/kernels/reference.cpp native/kernels/*/reference.cpp)
   add_executable(selfrefine_cuda_check EXCLUDE_FROM_ALL ${CHECK_SOURCES} ${REFERENCE_SOURCES})

@@ -1,6 +1,10 @@
 // Construction, memory and work areas of the CUDA backend; its ops are in kernels/<family>/cuda.cu.
 #include "cuda/cuda_backend.h"
 
+#include <cstdlib>
+
+#include "cuda/tensor_map.h"
+
 namespace selfrefine {
 
 namespace {
@@ -37,6 +41,24 @@ std::string version_text(int version) { return concat(version / 1000, ".", versi
 [[noreturn]] void fail_without_device(cudaError_t) { fail_device("no GPU is visible"); }
 #endif
 
+#if defined(CUDASIM) || defined(SELFREFINE_SM90A)
+constexpr bool kBuiltForHopper = true;
+#else
+constexpr bool kBuiltForHopper = false;  // the list of architectures lacks 90a
+#endif
+
+/// Whether the kernels of wgmma and TMA may be used: they exist for compute capability 9.0 alone. SELFREFINE_HOPPER=off
+/// forbids it, to compare, or should they fail.
+bool may_use_hopper(const cudaDeviceProp& properties) {
+  const char* wish = std::getenv("SELFREFINE_HOPPER");
+  const std::string asked = wish != nullptr ? wish : "";
+  if (!asked.empty() && asked != "off") {
+    fail(ErrorCode::invalid_argument, "SELFREFINE_HOPPER=", asked, ": expected \"off\", or no such variable");
+  }
+  const bool is_hopper = properties.major == 9 && properties.minor == 0;
+  return kBuiltForHopper && is_hopper && asked.empty() && can_encode_tensor_maps();
+}
+
 }  // namespace
 
 void check_cuda(cudaError_t status, const char* what) {
@@ -58,6 +80,7 @@ CudaBackend::CudaBackend(const BackendOptions&) {
   }
   check_cuda(cudaSetDevice(device_), "cudaSetDevice");
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+  hopper_ = may_use_hopper(properties_);
   cublaslt_ = CublasLt::load();
 }
 

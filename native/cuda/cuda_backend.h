@@ -71,7 +71,9 @@ class CudaBackend final : public Backend {
 
   /// Queues a matrix product; see cuda/gemm.h. Implemented in cuda/gemm.cu.
   void multiply(const CudaGemm& gemm);
-  bool library_may_multiply(const CudaGemm& gemm) const;
+  bool may_depend_on_rows(const CudaGemm& gemm) const;
+  /// False, with nothing queued, where Hopper's kernels are not used or do not take it. In cuda/gemm_hopper.cu.
+  bool multiply_on_hopper(const CudaGemm& gemm);
 
   /// Both rotary ops: turns the first `heads` heads of each row. In kernels/rope/cuda.cu.
   void rotate(const Tensor& qkv, const Tensor& positions, const Tensor& inv_freq, int heads, bool interleaved,
@@ -98,6 +100,7 @@ class CudaBackend final : public Backend {
   int device_ = 0;
   cudaDeviceProp properties_{};
   cudaStream_t stream_{};
+  bool hopper_ = false;  // whether kernels of wgmma and TMA may be used
   std::unique_ptr<CublasLt> cublaslt_;  // null where there is none
   bool frozen_ = false;
   std::array<Area, static_cast<size_t>(Scratch::count)> areas_;

@@ -29,23 +29,6 @@ using SimtLarge = SimtTile<128, 128, 1>;
 using SimtMedium = SimtTile<64, 64, 2>;
 using SimtThin = SimtTile<16, 64, 4>;
 
-/// The sums of all parts, in their order, ended as those of a block that has all of k.
-template <typename T>
-__global__ void __launch_bounds__(256)
-    add_parts(const __grid_constant__ GemmTask task, const float* partials, int parts) {
-  constexpr int kCount = 4;
-  const int64_t groups = (task.gemm.n + kCount - 1) / kCount;
-  const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const int64_t row = index / groups, column = index % groups * kCount;
-  if (row >= task.gemm.m) return;
-  float sums[kCount] = {};
-  for (int part = 0; part < parts; ++part) {
-    const float* from = partials + (part * task.gemm.m + row) * task.gemm.n + column;
-    add_neighbours(sums, from, task.packed, task.gemm.n - column);
-  }
-  finish<T>(task, row, column, sums);
-}
-
 /// Chooses and launches the kernels of one product.
 class GemmLauncher {
  public:
@@ -66,12 +49,12 @@ class GemmLauncher {
       if (gemm.transpose_a) launch_simt<true, false>();
       else if (gemm.transpose_b) launch_simt<false, true>();
       else launch_simt<false, false>();
-      if (parts_ > 1) launch_sum<float>();
+      if (parts_ > 1) add_parts<float>(task_, parts_, stream_);
     } else {
       if (gemm.transpose_a) launch_mma<true, false>();
       else if (gemm.transpose_b) launch_mma<false, true>();
       else launch_mma<false, false>();
-      if (parts_ > 1) launch_sum<bfloat16>();
+      if (parts_ > 1) add_parts<bfloat16>(task_, parts_, stream_);
     }
   }
 
@@ -126,15 +109,6 @@ class GemmLauncher {
     LAUNCH(kernel, grid_of<Tile>(), Tile::threads, 0, stream_, task_);
   }
 
-  template <typename T>
-  void launch_sum() {
-    GemmTask whole = task_;
-    whole.partials = nullptr;
-    const int64_t groups = task_.gemm.m * ceil_div(task_.gemm.n, 4);
-    LAUNCH(add_parts<T>, static_cast<unsigned>(ceil_div(groups, 256)), 256, 0, stream_, whole, task_.partials,
-           static_cast<int>(parts_));
-  }
-
   template <typename Tile>
   dim3 grid_of() const {
     return {static_cast<unsigned>(tiles_of<Tile>(task_.gemm)), static_cast<unsigned>(parts_)};
@@ -150,13 +124,14 @@ class GemmLauncher {
 
 }  // namespace cuda
 
-/// cuBLASLt chooses its algorithm, and with it the order of a sum, by the whole shape: a row's bits may depend on how
-/// many rows there are. Training can live with that: a step has the same shapes each time it is run. A sample must not
-/// depend on its batch, so linear layers of frozen weights are always our own, and so are those of few rows.
-bool CudaBackend::library_may_multiply(const CudaGemm& gemm) const {
+/// cuBLASLt chooses its algorithm, and with it the order of a sum, by the whole shape, and wgmma need not round as
+/// mma.sync does: a row's bits may depend on how many rows there are. Training can live with that: a step has the same
+/// shapes each time it is run. A sample must not depend on its batch, so linear layers of frozen weights are always
+/// computed by mma.sync, and so are those of few rows.
+bool CudaBackend::may_depend_on_rows(const CudaGemm& gemm) const {
   constexpr int64_t kFewestRows = 256;
   const bool is_linear_layer = gemm.transpose_b;
-  return cublaslt_ != nullptr && (gemm.transpose_a ? gemm.k : gemm.m) >= kFewestRows && !(frozen_ && is_linear_layer);
+  return (gemm.transpose_a ? gemm.k : gemm.m) >= kFewestRows && !(frozen_ && is_linear_layer);
 }
 
 void CudaBackend::multiply(const CudaGemm& gemm) {
@@ -164,9 +139,10 @@ void CudaBackend::multiply(const CudaGemm& gemm) {
   if (gemm.transpose_a && gemm.transpose_b) {
     fail(ErrorCode::internal, "matrix product: both operands are transposed, expected at most one");
   }
-  if (library_may_multiply(gemm) &&
-      cublaslt_->multiply(gemm, scratch(Scratch::gemm, CublasLt::kWorkspaceBytes), stream_)) {
-    return;
+  if (may_depend_on_rows(gemm)) {
+    void* const workspace = cublaslt_ ? scratch(Scratch::gemm, CublasLt::kWorkspaceBytes) : nullptr;
+    if (cublaslt_ && cublaslt_->multiply(gemm, workspace, stream_)) return;
+    if (multiply_on_hopper(gemm)) return;
   }
   const auto partials = [&](int64_t elements) { return scratch_of<float>(Scratch::gemm, elements); };
   cuda::GemmLauncher(gemm, properties_.multiProcessorCount, stream_, partials).launch();

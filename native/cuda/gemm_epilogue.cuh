@@ -7,7 +7,7 @@
 
 namespace selfrefine::cuda {
 
-/// A product as kernels get it. blockIdx.x counts tiles of c, blockIdx.y parts of the sum over k.
+/// A product as kernels get it. Blocks count tiles of c by tile_position(), and parts of the sum over k.
 struct GemmTask {
   CudaGemm gemm;
   int64_t k_per_part = 0;
@@ -22,10 +22,9 @@ struct TilePosition {
 /// Tiles in an order that keeps kDepth rows of them, and so their part of a and b, in L2: down the rows of a band
 /// first, then to the next column.
 template <int kTileM, int kTileN>
-__device__ __forceinline__ TilePosition tile_position(int64_t m, int64_t n) {
+__device__ __forceinline__ TilePosition tile_position(int64_t m, int64_t n, int tile) {
   constexpr int kDepth = 8;
   const int rows = static_cast<int>((m + kTileM - 1) / kTileM), columns = static_cast<int>((n + kTileN - 1) / kTileN);
-  const int tile = static_cast<int>(blockIdx.x);
   const int band = tile / (kDepth * columns), in_band = tile % (kDepth * columns);
   const int depth = min(kDepth, rows - band * kDepth);
   return {(band * kDepth + in_band % depth) * kTileM, in_band / depth * kTileN};
@@ -77,19 +76,48 @@ __device__ __forceinline__ void finish_as(const GemmTask& task, int64_t row, int
   store_neighbours(c, sums, task.packed, count);
 }
 
-/// Ends kCount sums of a row of c from `column` on, those outside of c left out. Inputs are of type T.
+/// Ends kCount sums of a row of c from `column` on, those outside of c left out; `part` is theirs of the sum over k.
+/// Inputs are of type T.
 template <typename T, int kCount>
-__device__ __forceinline__ void finish(const GemmTask& task, int64_t row, int64_t column, float (&sums)[kCount]) {
+__device__ __forceinline__ void finish(const GemmTask& task, int part, int64_t row, int64_t column,
+                                       float (&sums)[kCount]) {
   const CudaGemm& gemm = task.gemm;
   if (row >= gemm.m || column >= gemm.n) return;
   if (task.partials) {
-    float* part = task.partials + (static_cast<int64_t>(blockIdx.y) * gemm.m + row) * gemm.n + column;
-    store_neighbours(part, sums, task.packed, gemm.n - column);
+    float* to = task.partials + (int64_t{part} * gemm.m + row) * gemm.n + column;
+    store_neighbours(to, sums, task.packed, gemm.n - column);
   } else if (gemm.output_type == DType::f32) {
     finish_as<T, float>(task, row, column, sums);
   } else {
     finish_as<T, bfloat16>(task, row, column, sums);
   }
+}
+
+/// The sums of all parts, in their order, ended as those of a block that has all of k.
+template <typename T>
+__global__ void __launch_bounds__(256)
+    add_parts_kernel(const __grid_constant__ GemmTask task, const float* partials, int parts) {
+  constexpr int kCount = 4;
+  const int64_t groups = (task.gemm.n + kCount - 1) / kCount;
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const int64_t row = index / groups, column = index % groups * kCount;
+  if (row >= task.gemm.m) return;
+  float sums[kCount] = {};
+  for (int part = 0; part < parts; ++part) {
+    const float* from = partials + (part * task.gemm.m + row) * task.gemm.n + column;
+    add_neighbours(sums, from, task.packed, task.gemm.n - column);
+  }
+  finish<T>(task, 0, row, column, sums);
+}
+
+/// Queues the end of a product whose sums lie in `task.partials`.
+template <typename T>
+void add_parts(const GemmTask& task, int64_t parts, cudaStream_t stream) {
+  GemmTask whole = task;
+  whole.partials = nullptr;
+  const int64_t groups = task.gemm.m * ((task.gemm.n + 3) / 4);
+  LAUNCH(add_parts_kernel<T>, static_cast<unsigned>((groups + 255) / 256), 256, 0, stream, whole, task.partials,
+         static_cast<int>(parts));
 }
 
 }  // namespace selfrefine::cuda

@@ -181,8 +181,8 @@ struct MmaWarp {
         float neighbours[8];
 #pragma unroll
         for (int e = 0; e < 8; ++e) neighbours[e] = slab[slab_row * Tile::slab_pitch + slab_column + e];
-        finish<bfloat16>(task, position.row + row + i * 16 + slab_row, position.column + column + slab_column,
-                         neighbours);
+        finish<bfloat16>(task, static_cast<int>(blockIdx.y), position.row + row + i * 16 + slab_row,
+                         position.column + column + slab_column, neighbours);
       }
       __syncwarp();
     }
@@ -197,7 +197,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
   DYN_SMEM(bfloat16, ring);
 
   const CudaGemm& gemm = task.gemm;
-  const TilePosition position = tile_position<Tile::m, Tile::n>(gemm.m, gemm.n);
+  const TilePosition position = tile_position<Tile::m, Tile::n>(gemm.m, gemm.n, static_cast<int>(blockIdx.x));
   const int64_t k_begin = static_cast<int64_t>(blockIdx.y) * task.k_per_part;
   const int64_t k_end = min(gemm.k, k_begin + task.k_per_part);
   const int tiles = static_cast<int>((k_end - k_begin + Tile::k - 1) / Tile::k);

@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
   __shared__ __align__(16) float shared_b[Tile::k * PanelB::kPitch];
 
   const CudaGemm& gemm = task.gemm;
-  const TilePosition position = tile_position<Tile::m, Tile::n>(gemm.m, gemm.n);
+  const TilePosition position = tile_position<Tile::m, Tile::n>(gemm.m, gemm.n, static_cast<int>(blockIdx.x));
   const int64_t k_begin = static_cast<int64_t>(blockIdx.y) * task.k_per_part;
   const int64_t k_end = min(gemm.k, k_begin + task.k_per_part);
   const int thread_row = static_cast<int>(threadIdx.x) / 16, thread_column = static_cast<int>(threadIdx.x) % 16;
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
       float neighbours[kColumnGroup];
 #pragma unroll
       for (int e = 0; e < kColumnGroup; ++e) neighbours[e] = sums[i][j + e];
-      finish<float>(task, position.row + simt_place<kRowGroup>(thread_row, i),
+      finish<float>(task, static_cast<int>(blockIdx.y), position.row + simt_place<kRowGroup>(thread_row, i),
                     position.column + simt_place<kColumnGroup>(thread_column, j), neighbours);
     }
   }

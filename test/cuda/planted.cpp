@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "cuda/language.h"
 #include "cuda/ptx.cuh"
+#include "planted.h"
 
 using namespace selfrefine;
 
@@ -106,16 +107,6 @@ __global__ void misaligned_access(float* out) {
   out[0] = all.x;
 }
 
-/// Values on the heap, so that AddressSanitizer knows where they end.
-template <typename T>
-struct Values {
-  explicit Values(size_t count) : data(static_cast<T*>(std::aligned_alloc(16, count * sizeof(T)))) {
-    for (size_t i = 0; i < count; ++i) data[i] = static_cast<T>(i);
-  }
-  ~Values() { std::free(data); }
-  T* data;
-};
-
 bool all_equal(const int* values, int wanted) {
   for (int i = 0; i < kThreads; ++i) {
     if (values[i] != wanted) return false;
@@ -146,14 +137,6 @@ bool reduces() {
   LAUNCH(reduction<kBarrier>, 1, kThreads, 0, nullptr, out.data);
   return kBarrier ? all_equal(out.data, kThreads * (kThreads - 1) / 2) : true;
 }
-
-enum class Finder { nothing, simulation, value, address, behaviour, race };
-
-struct Planted {
-  const char* name;
-  Finder finder;
-  bool (*run)();  // false: a value is wrong
-};
 
 template <auto kKernel, unsigned kSharedBytes = 0>
 bool run_kernel() {
@@ -231,7 +214,9 @@ bool as_expected(Finder finder, int status) {
 
 int run_planted() {
   int passed = 0, failed = 0, skipped = 0;
-  for (const Planted& planted : kPlanted) {
+  std::vector<Planted> all(std::begin(kPlanted), std::end(kPlanted));
+  all.insert(all.end(), hopper_planted().begin(), hopper_planted().end());
+  for (const Planted& planted : all) {
     if (!can_find(planted.finder)) {
       std::printf("skipped: %s needs another sanitizer\n", planted.name);
       ++skipped;

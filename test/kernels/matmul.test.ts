@@ -2,7 +2,7 @@
 // weight was frozen: else a sample would depend on its batch, and a training forward differ from a decoding one.
 // And products whose sizes fit the tiles of fast kernels or just do not.
 import { describe, expect, test } from "@jest/globals";
-import { fastBackends, reference } from "./support/backends";
+import { fastBackends, ops, reference, type NativeBackend } from "./support/backends";
 import { reals, type Real } from "./support/dtype";
 import { execute, sameBits } from "./support/execute";
 import { Maker, tensor, type Fields } from "./support/fields";
@@ -15,7 +15,7 @@ const shapes = [[64, 96], [64, 264], [129, 33], [512, 5], [1100, 65], [1, 1]] as
 /** Rows, inputs and outputs around the edges of tiles, in tensors that can be accessed 16 bytes at a time. */
 const tileShapes = [
   [1, 256, 96], [16, 40, 64], [17, 64, 32], [64, 136, 64], [65, 72, 136], [129, 136, 264], [300, 128, 40],
-  [1030, 64, 72], [9, 1304, 24], [40, 1000, 40],
+  [1030, 64, 72], [9, 1304, 24], [40, 1000, 40], [256, 520, 48], [257, 72, 520], [511, 200, 264],
 ] as const;
 
 function layer(dtype: Real, i: number, o: number): Fields {
@@ -77,5 +77,38 @@ describe.each(fastBackends)("$label", (backend) => {
         expect(largestError(results["out"] as Float64Array, truth)).toBeLessThanOrEqual(errorLimit(truth, same, 64));
       }
     });
+  });
+});
+
+describe("which kernels compute", () => {
+  if (!ops.backends().includes("cuda-sim")) {
+    test.skip("cuda-sim is not in this build", () => undefined);
+    return;
+  }
+  const [hopper, ampere] = [90, 80].map((compute) => ops.create({ name: "cuda-sim", cublaslt: "off", compute }));
+  const m = new Maker("bfloat16", 3);
+  const forward = (n: number, i: number, o: number): [string, Fields] =>
+    ["MatmulForward", { out: m.output([n, o], "float32"), x: m.real([n, i]), weight: m.real([o, i]) }];
+  const input = (n: number, i: number, o: number): [string, Fields] =>
+    ["MatmulBackwardInput", { dx: m.output([n, i]), dout: m.real([n, o]), weight: m.real([o, i]) }];
+  const weight = (n: number, i: number, o: number): [string, Fields] =>
+    ["MatmulBackwardWeight", { dweight: m.accumulated([o, i]), dout: m.real([n, o]), x: m.real([n, i]) }];
+
+  /** Simulated wgmma rounds otherwise than mma.sync, so the bits tell. */
+  const isHoppers = ([op, fields]: [string, Fields], freeze: string[], aligned: boolean): boolean => {
+    const run = { dtype: "bfloat16" as const, freeze, aligned };
+    const [mine, other] = [hopper, ampere].map((backend) => execute(backend as NativeBackend, op, fields, run).results);
+    return Object.keys(mine ?? {}).some((name) => !sameBits(mine?.[name], other?.[name]));
+  };
+
+  test.each([
+    ["256 rows", forward(256, 512, 64), true], ["255 rows", forward(255, 512, 64), false],
+    ["rows that TMA cannot read", forward(256, 508, 64), false], ["few outputs", forward(256, 512, 24), false],
+    ["input gradients", input(256, 64, 512), true], ["weight gradients", weight(256, 64, 64), true],
+    ["weight gradients in parts", weight(1100, 40, 48), true], ["few rows' weight gradients", weight(255, 64, 64), false],
+  ] satisfies [string, [string, Fields], boolean][])("cuda-sim: wgmma for %s", (_, run, wanted) => {
+    expect(isHoppers(run, [], true)).toBe(wanted);
+    expect(isHoppers(run, [], false)).toBe(false);
+    if (run[0] === "MatmulForward") expect(isHoppers(run, ["weight"], true)).toBe(false);
   });
 });

@@ -92,6 +92,8 @@ void Block::start_threads(const Program& program, uint3 index) {
   gridDim = program.grid;
   random_ = program.order * 0x9e3779b97f4a7c15u + index.x + (static_cast<uint64_t>(index.y) << 20) +
             (static_cast<uint64_t>(index.z) << 40);
+  transfers_.reset(program.shared_bytes);
+  warpgroups_.reset(count_, program.shared_bytes);
   live_ = count_;
   waiting_ = ready_warps_ = current_warp_ = 0;
   for (unsigned w = 0; w * kWarp < count_; ++w) {
@@ -124,6 +126,8 @@ void Block::run(const Program& program, uint3 index) {
   switch_fiber(machine_thread_, running_->fiber);
   running_ = nullptr;
   acquire(&end_);
+  if (failure_.empty()) failure_ = transfers_.unfinished();
+  if (failure_.empty()) failure_ = warpgroups_.unfinished();
   if (failure_.empty()) return;
   discard_fibers();
   throw selfrefine::Error(ErrorCode::cuda, failure_);
@@ -152,8 +156,9 @@ void Block::finish_thread() {
   switch_to_next(true);
 }
 
-void Block::wait(const Site& site) {
+void Block::wait(const Site& site, const char* what) {
   running_->waits_at = site;
+  running_->waits_for = what;
   switch_to_next(false);
 }
 
@@ -214,7 +219,7 @@ void Block::sync_threads(const Site& site) {
   ++waiting_;
   warp_of(*running_).at_barrier |= 1u << running_->lane();
   if (waiting_ == live_) release_barrier();
-  wait(site);
+  wait(site, "it");
   acquire(token);
 }
 
@@ -231,10 +236,9 @@ void Block::release_barrier() {
 std::string Block::deadlock() const {
   unsigned stuck = 0;
   while ((warps_[stuck / kWarp].live >> (stuck % kWarp) & 1u) == 0) ++stuck;
-  const bool at_barrier = warps_[stuck / kWarp].at_barrier >> (stuck % kWarp) & 1u;
   return concat(place(threads_[stuck].waits_at), ": deadlock: ", waiting_, " of ", live_,
                 " threads wait at __syncthreads, thread ", stuck, " here at ",
-                at_barrier ? "it" : "a collective of its warp", " (block ", triple(blockIdx), ")");
+                threads_[stuck].waits_for, " (block ", triple(blockIdx), ")");
 }
 
 void Block::fail(const std::string& what, const Site& site) {

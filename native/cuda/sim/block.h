@@ -10,6 +10,8 @@
 
 #include "cuda/sim/fiber.h"
 #include "cuda/sim/language.h"
+#include "cuda/sim/transfers.h"
+#include "cuda/sim/warpgroups.h"
 
 namespace cudasim {
 
@@ -28,6 +30,7 @@ struct Thread {
   uint3 index{};
   unsigned number = 0;
   Site waits_at;
+  const char* waits_for = "";
   unsigned copy_group = 0;
   std::vector<PendingCopy> copies;
 
@@ -76,8 +79,11 @@ class Block {
   Thread& thread(unsigned number) { return threads_[number]; }
   unsigned char* shared() const { return shared_; }
 
+  Transfers& transfers() { return transfers_; }
+  Warpgroups& warpgroups() { return warpgroups_; }
+
   /// Lets other threads run until this one is made ready; see make_ready().
-  void wait(const Site& site);
+  void wait(const Site& site, const char* what = "a collective of its warp");
   /// Lets other warps run, then goes on: for loops that wait for what another thread does.
   void yield();
   void make_ready(unsigned warp, uint32_t lanes);
@@ -107,6 +113,8 @@ class Block {
   std::unique_ptr<Warp[]> warps_;
   unsigned char* shared_ = nullptr;
   size_t shared_capacity_ = 0;
+  Transfers transfers_;
+  Warpgroups warpgroups_;
 
   Thread* running_ = nullptr;
   unsigned count_ = 0, live_ = 0, waiting_ = 0;  // threads; waiting_ at the block's barrier

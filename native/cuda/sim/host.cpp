@@ -54,7 +54,9 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"simulated GPU", 9, 0, static_cast<int>(cudasim::setting("CUDASIM_SMS", 2)), kMostShared, kMemory};
+  const int capability = static_cast<int>(cudasim::setting("CUDASIM_COMPUTE", 90));
+  const int multiprocessors = static_cast<int>(cudasim::setting("CUDASIM_SMS", 2));
+  *properties = {"simulated GPU", capability / 10, capability % 10, multiprocessors, kMostShared, kMemory};
   return cudaSuccess;
 }
 

@@ -34,6 +34,8 @@ function forward(shape: Shape, extras: Extras = {}): OpCase {
   };
 }
 
+const unfrozen = ({ frozen: _, ...opCase }: OpCase): OpCase => opCase;
+
 function inputGradient(shape: Shape, differences = false): GradientCase {
   return {
     forward: "MatmulForward", backward: "MatmulBackwardInput", name: nameOf(shape), terms: Math.max(shape.o, shape.i),
@@ -72,14 +74,21 @@ const odd: Shape[] = [
   { n: 12, i: 64, o: 32 }, { n: 13, i: 65, o: 33 }, { n: 129, i: 129, o: 129 }, { n: 1, i: 768, o: 257 },
   { n: 70, i: 300, o: 100 }, { n: 5, i: 1, o: 40 }, { n: 257, i: 7, o: 3 }, { n: 25, i: 1111, o: 64 },
 ];
+/** Rows enough for kernels whose bits may differ from those for frozen weights. */
+const tall: Shape[] = [{ n: 256, i: 64, o: 40 }, { n: 257, i: 72, o: 136 }, { n: 300, i: 40, o: 264 }];
 const empty: Shape[] = [{ n: 0, i: 8, o: 8 }];
 
 export const gradients: GradientCase[] = [
   ...tiny.flatMap((shape) => [inputGradient(shape, true), weightGradient(shape, true)]),
-  ...[...odd, ...empty].flatMap((shape) => [inputGradient(shape), weightGradient(shape)]),
+  ...[...odd, ...tall, ...empty].flatMap((shape) => [inputGradient(shape), weightGradient(shape)]),
 ];
 
-export const cases: OpCase[] = [...tiny, ...odd].flatMap((shape) => [
+const forwards = (shape: Shape): OpCase[] => [
   forward(shape, { residual: true }), forward(shape, { bias: true, residual: true }), forward(shape, { logits: true }),
-  forward(shape, { logits: true, residual: true }), accumulatedInputGradient(shape), plainWeightGradient(shape),
-]);
+  forward(shape, { logits: true, residual: true }),
+];
+
+export const cases: OpCase[] = [
+  ...[...tiny, ...odd].flatMap(forwards), ...tall.flatMap((shape) => forwards(shape).map(unfrozen)),
+  ...[...tiny, ...odd, ...tall].flatMap((shape) => [accumulatedInputGradient(shape), plainWeightGradient(shape)]),
+];

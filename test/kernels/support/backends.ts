@@ -17,12 +17,21 @@ export interface NativeBackend {
   thaw(): void;
 }
 
+interface BackendOptions {
+  name: string;
+  threads?: number;
+  isa?: string;
+  /** The library's path, or "off". */
+  cublaslt?: string;
+  /** Compute capability of the simulated GPU: 90, or 80 for one without Hopper's instructions. */
+  compute?: number;
+}
+
 interface Ops {
   names: string[];
   backends(): string[];
   cpuIsas(): string[];
-  /** `cublaslt`: the library's path, or "off". */
-  create(options: { name: string; threads?: number; isa?: string; cublaslt?: string }): NativeBackend;
+  create(options: BackendOptions): NativeBackend;
   philox(counter: number[], key: number[]): number[];
 }
 
@@ -37,14 +46,14 @@ export interface BackendUnderTest {
   with(threads: number): NativeBackend;
 }
 
-function underTest(name: string, isa?: string): BackendUnderTest {
+function underTest(name: string, variant?: string, options: Partial<BackendOptions> = {}): BackendUnderTest {
   const made = new Map<number, NativeBackend>();
   return {
-    label: isa === undefined ? name : `${name}(${isa})`,
+    label: variant === undefined ? name : `${name}(${variant})`,
     isReference: name === "reference",
     isCuda: name.startsWith("cuda"),
     with(threads) {
-      const backend = made.get(threads) ?? ops.create({ name, threads, ...(isa === undefined ? {} : { isa }) });
+      const backend = made.get(threads) ?? ops.create({ name, threads, ...options });
       made.set(threads, backend);
       return backend;
     },
@@ -56,8 +65,14 @@ const present = ops.backends();
 
 export const missingBackends = allNames.filter((name) => !present.includes(name));
 
-export const backends: BackendUnderTest[] = allNames.filter((name) => present.includes(name)).flatMap((name) =>
-  name === "cpu" ? ops.cpuIsas().map((isa) => underTest(name, isa)) : [underTest(name)]);
+/** All that one backend is tested as: each instruction set of the CPU, a simulated Hopper and a simulated Ampere. */
+function variants(name: string): BackendUnderTest[] {
+  if (name === "cpu") return ops.cpuIsas().map((isa) => underTest(name, isa, { isa }));
+  if (name === "cuda-sim") return [90, 80].map((compute) => underTest(name, `sm_${compute}`, { compute }));
+  return [underTest(name)];
+}
+
+export const backends: BackendUnderTest[] = allNames.filter((name) => present.includes(name)).flatMap(variants);
 
 export const fastBackends = backends.filter((backend) => !backend.isReference);
 

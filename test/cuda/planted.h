@@ -1,0 +1,26 @@
+// What the files of planted errors share: who is to find an error, and memory for kernels to err in.
+#pragma once
+
+#include <cstdlib>
+#include <vector>
+
+enum class Finder { nothing, simulation, value, address, behaviour, race };
+
+struct Planted {
+  const char* name;
+  Finder finder;
+  bool (*run)();  // false: a value is wrong
+};
+
+/// Errors in the use of Hopper's instructions.
+const std::vector<Planted>& hopper_planted();
+
+/// Values on the heap, so that AddressSanitizer knows where they end.
+template <typename T>
+struct Values {
+  explicit Values(size_t count) : data(static_cast<T*>(std::aligned_alloc(16, count * sizeof(T)))) {
+    for (size_t i = 0; i < count; ++i) data[i] = static_cast<T>(i);
+  }
+  ~Values() { std::free(data); }
+  T* data;
+};
