@@ -8,7 +8,7 @@ export async function readConfig(path: string): Promise<ModelConfig> {
 }
 
 export async function randomModel(config: ModelConfig, dtype: DType, threads: number): Promise<NativeModel> {
-  const model = new (nativeAddon().Model)(config, { device: "cpu", dtype, threads });
+  const model = new (nativeAddon().Model)(config, { device: "cpu", dtype, threads, masters: true });
   await model.initialize(0, 0.02);
   return model;
 }

@@ -1,5 +1,5 @@
 // `npm run bench -- train|sample|kernels|compare`: the measured speed of the engine, as ratios to the machine's own
-// limits and to peers in the same run. Nothing here is a test: a slow machine fails nothing.
+// limits and to peers in the same run; `states`: loss curves. Nothing here is a test: a slow machine fails nothing.
 import { resolve } from "node:path";
 import yargs from "yargs";
 import { compareAll } from "./compare";
@@ -8,6 +8,7 @@ import { benchKernels } from "./kernels";
 import { Machine } from "./machine";
 import { medians, print, record, summarize, type Figures } from "./report";
 import { SampleBench } from "./sample";
+import { compareStates } from "./states";
 import { TrainBench } from "./train";
 import { availableParallelism } from "node:os";
 import type { DType } from "../src/native";
@@ -107,6 +108,13 @@ async function main(): Promise<void> {
         process.stdout.write(`${JSON.stringify(result)}\n`);
         if (argv.record) await record(ROOT, { bench: "compare", ...result });
       }
+    })
+    .command("states", "loss curves with optimizer states in float32 and in bfloat16", (y) => y.options({
+      threads: common.threads,
+      steps: { type: "number", default: 400, describe: "optimizer steps of each training" },
+      seeds: { type: "number", default: 3, describe: "trainings of each kind" },
+    }), async (argv) => {
+      for await (const result of compareStates(argv)) process.stdout.write(`${JSON.stringify(result)}\n`);
     })
     .demandCommand(1, "name a bench")
     .strict()

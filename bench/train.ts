@@ -95,6 +95,7 @@ export class TrainBench {
     const loss = await this.accumulate();
     await this.session.update({
       learningRate: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, maxGradNorm: 1, step: ++this.step,
+      seed: 0,
     });
     const seconds = (performance.now() - started) / 1000;
     const { mode, batch, length } = this.options;

@@ -43,7 +43,7 @@ class TrainerObject final : public Wrapped<TrainerObject, Trainer> {
   Napi::Value reset(const Napi::CallbackInfo& info);
   Napi::Value write_state(const Napi::CallbackInfo& info);
   Napi::Value read_state(const Napi::CallbackInfo& info);
-  Napi::Value state_elements(const Napi::CallbackInfo& info);
+  Napi::Value state_arenas(const Napi::CallbackInfo& info);
 };
 
 class SamplerObject final : public Wrapped<SamplerObject, Sampler> {

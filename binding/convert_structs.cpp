@@ -70,7 +70,8 @@ ModelOptions to_model_options(const Argument& a) {
   constexpr Choice<DType> kTypes[] = {{"float32", DType::f32}, {"bfloat16", DType::bf16}};
   return {.device = a.field("device").text(),
           .dtype = to_choice(a.field("dtype"), kTypes),
-          .threads = static_cast<int>(a.field("threads").integer(0, 1024))};
+          .threads = static_cast<int>(a.field("threads").integer(0, 1024)),
+          .masters = a.field("masters").boolean()};
 }
 
 std::vector<TensorEntry> to_tensor_entries(const Argument& a) {
@@ -112,7 +113,8 @@ UpdateOptions to_update_options(const Argument& a) {
           .eps = a.field("eps").number(),
           .weight_decay = a.field("weightDecay").number(),
           .max_grad_norm = a.field("maxGradNorm").number(),
-          .step = a.field("step").integer()};
+          .step = a.field("step").integer(),
+          .seed = a.field("seed").seed()};
 }
 
 SamplerCapacity to_sampler_capacity(const Argument& a) {

@@ -68,7 +68,7 @@ Napi::Value ModelObject::parameter_view(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string name = Argument{info[0], "name"}.text();
     Model& model = *engine("parameterView");
-    if (!model.host_memory()) lock()->expect_free("parameterView");
+    if (model.copies_views()) lock()->expect_free("parameterView");
     const Parameter& parameter = model.table().at(name);
     HostFloats floats = model.host_view(parameter);
     return view(info.Env(), name, floats.data, parameter.elements() * size_of(DType::f32), std::move(floats.owner));

@@ -53,6 +53,8 @@ SELFREFINE_FIELDS(PreferenceLoss, dlogps, losses, sequence_logps, logps, sequenc
 SELFREFINE_FIELDS(SumOfSquares, out, x)
 SELFREFINE_FIELDS(AdamWStep, parameter, master, exp_avg, exp_avg_sq, gradient, learning_rate, beta1, beta2, eps,
                   weight_decay, gradient_scale, step)
+SELFREFINE_FIELDS(AdamWStochasticStep, parameter, exp_avg, exp_avg_sq, gradient, learning_rate, beta1, beta2, eps,
+                  weight_decay, gradient_scale, step, seed, first)
 SELFREFINE_FIELDS(CastStorage, out, x)
 SELFREFINE_FIELDS(KvCacheWrite, k_cache, v_cache, qkv, slots, num_heads)
 SELFREFINE_FIELDS(KvCacheCopyPage, k_cache, v_cache, from, to)

@@ -14,7 +14,7 @@ Napi::Function TrainerObject::define(Napi::Env env) {
                       InstanceMethod<&TrainerObject::reset>("reset"),
                       InstanceMethod<&TrainerObject::write_state>("writeState"),
                       InstanceMethod<&TrainerObject::read_state>("readState"),
-                      InstanceMethod<&TrainerObject::state_elements>("stateElements"),
+                      InstanceMethod<&TrainerObject::state_arenas>("stateArenas"),
                       InstanceMethod("memory", &TrainerObject::memory),
                       InstanceMethod("dispose", &TrainerObject::dispose)});
 }
@@ -103,7 +103,7 @@ Napi::Value TrainerObject::gradient_view(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const std::string name = Argument{info[0], "name"}.text();
     Trainer& trainer = *engine("gradientView");
-    if (!trainer.model().host_memory()) lock()->expect_free("gradientView");
+    if (!trainer.model().backend().host_memory()) lock()->expect_free("gradientView");
     const Parameter& parameter = trainer.model().table().at(name);
     HostFloats floats = trainer.optimizer().host_view(parameter);
     return view(info.Env(), name, floats.data, parameter.elements() * size_of(DType::f32), std::move(floats.owner));
@@ -139,9 +139,13 @@ Napi::Value TrainerObject::read_state(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value TrainerObject::state_elements(const Napi::CallbackInfo& info) {
+Napi::Value TrainerObject::state_arenas(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return Napi::Number::New(info.Env(), static_cast<double>(engine("stateElements")->optimizer().elements()));
+    const Optimizer& optimizer = engine("stateArenas")->optimizer();
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("dtype", name_of(optimizer.state_dtype()));
+    object.Set("elements", static_cast<double>(optimizer.elements()));
+    return object;
   });
 }
 

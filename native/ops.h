@@ -47,6 +47,7 @@
   X(PreferenceLoss)       \
   X(SumOfSquares)         \
   X(AdamWStep)            \
+  X(AdamWStochasticStep)  \
   X(CastStorage)          \
   X(KvCacheWrite)         \
   X(KvCacheCopyPage)      \

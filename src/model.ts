@@ -83,7 +83,8 @@ export class Model {
         + "(vocab_size): they do not belong together");
     }
     const addon = nativeAddon();
-    const memory = nativeSync(() => new addon.Model(config, options));
+    const { device, dtype, threads, optim_states: states } = options;
+    const memory = nativeSync(() => new addon.Model(config, { device, dtype, threads, masters: states === "float32" }));
     return new Model(memory, config, tokenizer, options, source);
   }
 
@@ -143,6 +144,11 @@ export class Model {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** The same options for a model that will not be trained: it needs no masters. */
+export function untrained<T extends Partial<ModelOptions>>(options: T): T & Pick<ModelOptions, "optim_states"> {
+  return { ...options, optim_states: options.dtype === "bfloat16" ? "bfloat16" : "float32" };
 }
 
 /** The device that an option names: auto is an NVIDIA GPU where one can be used, else the CPU. */

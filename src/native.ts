@@ -49,6 +49,8 @@ export interface NativeModelOptions {
   dtype: DType;
   /** 0: every processor the process may use. */
   threads: number;
+  /** With bfloat16: float32 masters beside the parameters. Without them a trainer's states are bfloat16 too. */
+  masters: boolean;
 }
 
 /** `rows` rows of a parameter, from row `rowOffset`, stored at byte `fileOffset` of a file. */
@@ -77,8 +79,8 @@ export interface NativeModel {
   description(): string;
   /**
    * The fp32 values of a parameter, shared, not copied: the same ArrayBuffer each time, valid even after dispose().
-   * With bf16 storage: the masters. After writing, call `sync`. Where the weights lie on a GPU it is a copy that each
-   * call renews; ERR_BUSY then while other work runs.
+   * With bf16 storage: the masters. After writing, call `sync`. Where the weights lie on a GPU, or are bf16 without
+   * masters, it is a copy that each call renews; ERR_BUSY then while other work runs.
    */
   parameterView(name: string): ArrayBuffer;
   /** To call after writing through views: rounds masters to the storage type and drops what was packed of them. */
@@ -158,6 +160,13 @@ export interface UpdateOptions {
   maxGradNorm: number;
   /** Counted from 1. */
   step: number;
+  /** Of the random bits by which bfloat16 states are rounded, with the step and the element. */
+  seed: number;
+}
+
+export interface StateArenas {
+  dtype: DType;
+  elements: number;
 }
 
 export interface NativeTrainer {
@@ -177,12 +186,12 @@ export interface NativeTrainer {
   gradientView(name: string): ArrayBuffer;
   /** Zeroes moments and gradients: a new run on the same memory. */
   reset(): Promise<void>;
-  /** Flat arenas (float32, one after the other after `header`): master, exp_avg, exp_avg_sq. Flushed to disk. */
+  /** Flat arenas, one after the other after `header`: weights, exp_avg, exp_avg_sq. Flushed to disk. */
   writeState(path: string, header: Uint8Array): Promise<void>;
   /** The rest of the file must be these arenas. After an error weights and moments may be partly replaced. */
   readState(path: string, fileOffset: number): Promise<void>;
-  /** Elements of one arena of the state. */
-  stateElements(): number;
+  /** What one arena of the state is. */
+  stateArenas(): StateArenas;
   memory(): MemoryRow[];
   dispose(): void;
 }

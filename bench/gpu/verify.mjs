@@ -34,7 +34,7 @@ class Run {
   }
 
   async open() {
-    this.model = new (nativeAddon().Model)(config, { device: this.name, dtype: this.dtype, threads: 0 });
+    this.model = new (nativeAddon().Model)(config, { device: this.name, dtype: this.dtype, threads: 0, masters: true });
     await this.model.initialize(11, 0.05);
     const capacity = { maxTokens: 1024, maxSegments: 64, maxSequences: 32, training: true };
     this.trainer = new (nativeAddon().Trainer)(this.model, capacity);
@@ -55,7 +55,7 @@ class Run {
 
   update(step) {
     const adamW = { learningRate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 };
-    return this.trainer.update({ ...adamW, maxGradNorm: 1, step });
+    return this.trainer.update({ ...adamW, maxGradNorm: 1, step, seed: 0 });
   }
 
   close() {

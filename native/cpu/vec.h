@@ -31,6 +31,9 @@
 //   sqrt, abs, round (to nearest even), scale(x, n) = x * 2^n for an integral n in [-252, 254]
 //   a < b, first_n(n) -> Mask;  select(mask, a, b) = mask ? a : b
 //   reduce_add, reduce_max                       always in the same order of lanes
+// and `Words`, kWidth uint32_t of a compiler's vector type, with
+//   store_n(bf16*, Vec, n, noise)                noise (16 bits) is added before the lower half is cut: random rounding
+//   mul_wide(a, b, high)                         the lower words of the products, the upper ones in `high`
 #include SELFREFINE_VEC
 
 SELFREFINE_ISA_BEGIN

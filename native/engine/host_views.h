@@ -1,5 +1,5 @@
-// Parts of float arenas for callers that want to look at them and change them: the memory itself where it is host
-// memory, else copies that are renewed on demand and written back where they were changed.
+// Parts of arenas as floats for callers that want to look at them and change them: the memory itself where it is floats
+// in host memory, else copies that are renewed on demand and written back where they were changed.
 #pragma once
 
 #include <map>
@@ -17,10 +17,10 @@ struct HostFloats {
 
 class HostViews {
  public:
-  /// Elements [offset, offset + n) of an arena of floats.
-  HostFloats view(Backend& backend, const Arena& arena, int64_t offset, int64_t n);
+  /// Elements [offset, offset + n) of an arena that `all` is.
+  HostFloats view(Backend& backend, const Arena& arena, const Tensor& all, int64_t offset, int64_t n);
   /// Copies to the arena what was changed in copies since they were last renewed.
-  void write_back(Backend& backend, const Arena& arena);
+  void write_back(Backend& backend, const Tensor& all);
 
  private:
   struct Copy {

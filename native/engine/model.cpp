@@ -19,8 +19,9 @@ const ModelConfig& checked(const ModelConfig& config) {
   return config;
 }
 
-Arena flat_arena(const std::shared_ptr<Backend>& backend, const char* name, DType dtype, int64_t elements) {
-  return build_arena(backend, name, Reach::ops, [&](Layout& layout) { layout.take(dtype, {elements}); });
+Arena flat_arena(const std::shared_ptr<Backend>& backend, const char* name, DType dtype, int64_t elements,
+                 Tensor& flat) {
+  return build_arena(backend, name, Reach::ops, [&](Layout& layout) { flat = layout.take(dtype, {elements}); });
 }
 
 /// Fills elements [first, first + n) with normal(0, std) by Box-Muller; element i depends on (seed, parameter, i)
@@ -50,8 +51,11 @@ Model::Model(const ModelConfig& config, const ModelOptions& options)
   if (dtype_ != DType::f32 && dtype_ != DType::bf16) {
     fail(ErrorCode::unsupported, "dtype ", name_of(dtype_), " cannot hold weights, expected float32 or bfloat16");
   }
-  parameters_ = flat_arena(backend_, "parameters", dtype_, table_.elements());
-  if (dtype_ != DType::f32) masters_ = flat_arena(backend_, "masters", DType::f32, table_.elements());
+  parameters_ = flat_arena(backend_, "parameters", dtype_, table_.elements(), flat_parameters_);
+  flat_exact_ = flat_parameters_;
+  if (dtype_ != DType::f32 && options.masters) {
+    masters_ = flat_arena(backend_, "masters", DType::f32, table_.elements(), flat_exact_);
+  }
   weights_ = table_.view(parameters_.data(), dtype_);
   constants_ = build_arena(backend_, "constants", Reach::ops, [&](Layout& layout) {
     inv_freq_ = layout.take(DType::f32, {config_.head_dim / 2});
@@ -63,19 +67,16 @@ Model::Model(const ModelConfig& config, const ModelOptions& options)
 Model::~Model() { thaw(); }
 
 void Model::sync() {
-  if (dtype_ == DType::bf16) {
-    backend_->run(CastStorage{.out = Tensor(parameters_.data(), dtype_, {table_.elements()}),
-                              .x = Tensor(masters_.data(), DType::f32, {table_.elements()})});
-  }
+  if (has_masters()) backend_->run(CastStorage{.out = parameters(), .x = exact()});
   weights_changed();
 }
 
 HostFloats Model::host_view(const Parameter& parameter) {
-  return views_.view(*backend_, masters(), parameter.offset, parameter.elements());
+  return views_.view(*backend_, exact_arena(), exact(), parameter.offset, parameter.elements());
 }
 
 void Model::sync_views() {
-  views_.write_back(*backend_, masters());
+  views_.write_back(*backend_, exact());
   sync();
 }
 
@@ -92,7 +93,7 @@ void Model::initialize(uint64_t seed, double std) {
   uint32_t index = 0;
   Blocks blocks(*backend_);
   for (const Parameter& p : table_.all()) {
-    blocks.write(master(p), p.elements(), [&](float* out, int64_t first, int64_t n) {
+    blocks.write(exact_of(p), [&](float* out, int64_t first, int64_t n) {
       switch (p.initialization) {
         case Initialization::normal: fill_normal(out, first, n, seed, index, std); break;
         case Initialization::residual_output: fill_normal(out, first, n, seed, index, output_std); break;
@@ -111,15 +112,14 @@ void Model::copy_from(const Model& other) {
     fail(ErrorCode::invalid_argument, "copyFrom: the models differ in shape (", table_.elements(), " and ",
          other.table_.elements(), " parameters with padding); both need the same config");
   }
-  auto* to = static_cast<float*>(masters().data());
-  const auto* from = static_cast<const float*>(other.masters().data());
   Backend& source = other.backend();
   source.synchronize();
-  if (std::string(source.name()) == backend_->name()) {  // one kind of memory: no way round through the host
-    backend_->copy(to, from, static_cast<size_t>(table_.elements()) * sizeof(float));
+  if (std::string(source.name()) == backend_->name() && exact().dtype == other.exact().dtype) {
+    backend_->copy(exact().data, other.exact().data, static_cast<size_t>(exact().bytes()));  // not through the host
   } else {
-    Blocks(source).read(from, table_.elements(), [&](const float* block, int64_t first, int64_t n) {
-      backend_->copy(to + first, block, static_cast<size_t>(n) * sizeof(float));
+    Blocks mine(*backend_);
+    Blocks(source).read(other.exact(), [&](const float* block, int64_t first, int64_t n) {
+      mine.write(exact().rows(first, first + n), [&](float* out, int64_t, int64_t) { std::copy_n(block, n, out); });
     });
   }
   sync();
@@ -127,8 +127,7 @@ void Model::copy_from(const Model& other) {
 
 uint64_t Model::fingerprint() const {
   uint64_t hash = 0xcbf29ce484222325;
-  Blocks(*backend_).read(static_cast<const float*>(masters().data()), table_.elements(),
-                         [&](const float* values, int64_t, int64_t n) {
+  Blocks(*backend_).read(exact(), [&](const float* values, int64_t, int64_t n) {
     for (int64_t i = 0; i < n; ++i) {
       hash = (hash ^ std::bit_cast<uint32_t>(values[i])) * 0x9e3779b97f4a7c15;
       hash ^= hash >> 32;
@@ -154,7 +153,7 @@ void Model::thaw() {
 
 std::vector<MemoryRow> Model::memory() const {
   std::vector<MemoryRow> rows = {parameters_.row()};
-  if (dtype_ != DType::f32) rows.push_back(masters_.row());
+  if (has_masters()) rows.push_back(masters_.row());
   rows.push_back(constants_.row());
   rows.push_back({"work areas", backend_->scratch_bytes()});
   return rows;

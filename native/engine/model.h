@@ -1,5 +1,5 @@
-// A model in memory: a backend, the arena of parameters in storage type, and the fp32 masters (the same arena for
-// float32). Trainers and samplers borrow it; it does NOT know them, nor the names inside checkpoint files.
+// A model in memory: a backend, the arena of parameters in storage type, and, with bfloat16 and unless told otherwise,
+// their fp32 masters. Trainers and samplers borrow it; it does NOT know them, nor the names inside checkpoint files.
 #pragma once
 
 #include <memory>
@@ -18,6 +18,9 @@ struct ModelOptions {
   std::string device = "cpu";
   DType dtype = DType::f32;
   int threads = 0;  // 0: every processor the process may use
+  /// bfloat16: fp32 masters beside the parameters. Without them the parameters are all there is, to be trained with
+  /// stochastic rounding, or not at all.
+  bool masters = true;
 };
 
 /// `rows` rows of a parameter, from row `row_offset`, at byte `file_offset` of a file, as F32, BF16 or F16.
@@ -44,20 +47,21 @@ class Model {
   const std::shared_ptr<Backend>& shared_backend() const { return backend_; }
   const Weights& weights() const { return weights_; }
   const Tensor& inv_freq() const { return inv_freq_; }
-  const Arena& parameters() const { return parameters_; }
-  const Arena& masters() const { return dtype_ == DType::f32 ? parameters_ : masters_; }
-  /// False where weights lie on a device: then host views are copies, and making one is work on the backend.
-  bool host_memory() const { return backend_->host_memory(); }
-  /// The fp32 values of a parameter, where the backend's memory is.
-  float* master(const Parameter& parameter) const { return static_cast<float*>(masters().data()) + parameter.offset; }
+  /// All parameters in storage type, (elements).
+  const Tensor& parameters() const { return flat_parameters_; }
+  /// The weights as exactly as they are known, (elements): the masters, or the parameters where there are none.
+  const Tensor& exact() const { return flat_exact_; }
+  bool has_masters() const { return flat_exact_.data != flat_parameters_.data; }
+  /// True where host views are copies, and making one is work on the backend.
+  bool copies_views() const { return !backend_->host_memory() || flat_exact_.dtype != DType::f32; }
 
-  /// Host memory with the fp32 values of a parameter as they are now: of the masters themselves, or where host code
-  /// does not reach these a copy, the same each time, renewed by this call.
+  /// Host memory with the values of a parameter as they are now: the exact weights themselves, or where these are not
+  /// floats that host code reaches a copy, the same each time, renewed by this call.
   HostFloats host_view(const Parameter& parameter);
   /// To call after writing through views: takes over what was written, then sync().
   void sync_views();
 
-  /// To call after any change of masters: rounds them to the storage type and drops packed copies of the weights.
+  /// To call after any change of exact(): rounds masters to the storage type and drops packed copies of the weights.
   void sync();
   /// Matrices normal(0, std), output projections of residual blocks normal(0, std / sqrt(2 L)), norms 1, biases 0.
   void initialize(uint64_t seed, double std);
@@ -67,7 +71,7 @@ class Model {
   /// Writes header and entries and flushes. Throws ERR_IO.
   void write(const std::string& path, const std::string& header, const std::vector<TensorEntry>& entries) const;
   void copy_from(const Model& other);
-  /// A hash of all fp32 weights: other weights, another number.
+  /// A hash of exact(): other weights, another number.
   uint64_t fingerprint() const;
 
   /// Lets the backend keep the weights packed for generation until they change.
@@ -81,11 +85,16 @@ class Model {
   std::vector<MemoryRow> memory() const;
 
  private:
+  const Arena& exact_arena() const { return has_masters() ? masters_ : parameters_; }
+  /// The part of exact() that is this parameter.
+  Tensor exact_of(const Parameter& p) const { return exact().rows(p.offset, p.offset + p.elements()); }
+
   ModelConfig config_;
   DType dtype_;
   std::shared_ptr<Backend> backend_;
   ParameterTable table_;
   Arena parameters_, masters_, constants_;
+  Tensor flat_parameters_, flat_exact_;
   Weights weights_;
   Tensor inv_freq_;  // (D / 2) f32
   HostViews views_;

@@ -88,7 +88,7 @@ void Model::read(const std::string& path, const std::vector<TensorEntry>& entrie
   for (const TensorEntry& entry : entries) {
     const Parameter& parameter = table_.at(entry.parameter);
     const int64_t first = entry.row_offset * parameter.columns, count = entry.rows * parameter.columns;
-    blocks.write(master(parameter) + first, count, [&](float* out, int64_t done, int64_t n) {
+    blocks.write(exact_of(parameter).rows(first, first + count), [&](float* out, int64_t done, int64_t n) {
       file.read(entry.file_offset + done * size_of(entry.dtype), block.data(), n * size_of(entry.dtype));
       to_floats(entry.dtype, block.data(), out, n);
       expect_finite(path, "the checkpoint is damaged or its training diverged", parameter, out, n, first + done);
@@ -110,7 +110,7 @@ void Model::write(const std::string& path, const std::string& header, const std:
   for (const TensorEntry& entry : entries) {
     const Parameter& parameter = table_.at(entry.parameter);
     const int64_t first = entry.row_offset * parameter.columns, count = entry.rows * parameter.columns;
-    blocks.read(master(parameter) + first, count, [&](const float* values, int64_t done, int64_t n) {
+    blocks.read(exact_of(parameter).rows(first, first + count), [&](const float* values, int64_t done, int64_t n) {
       from_floats(entry.dtype, values, block.data(), n);
       to_floats(entry.dtype, block.data(), stored.data(), n);
       expect_finite(path, "a weight that is not finite, or too large for the type of the file, is not written",

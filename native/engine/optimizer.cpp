@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "engine/blocks.h"
@@ -26,7 +27,16 @@ void check(const UpdateOptions& o) {
   expect_number("eps", o.eps, 0, INFINITY);
   expect_number("weightDecay", o.weight_decay, 0, INFINITY);
   expect_number("maxGradNorm", o.max_grad_norm, 0, INFINITY);
-  if (o.step < 1) fail(ErrorCode::invalid_argument, "update: step is ", o.step, ", expected 1 or more");
+  if (o.step < 1 || o.step > std::numeric_limits<uint32_t>::max()) {
+    fail(ErrorCode::invalid_argument, "update: step is ", o.step, ", expected 1 or more, and less than 2^32");
+  }
+}
+
+bool all_finite(DType dtype, const void* values, int64_t n) {
+  return visit_real(dtype, [&](auto zero) {
+    const auto* first = static_cast<const decltype(zero)*>(values);
+    return std::all_of(first, first + n, [](auto x) { return std::isfinite(to_float(x)); });
+  });
 }
 
 }  // namespace
@@ -40,8 +50,8 @@ Optimizer::Optimizer(Model& model) : model_(model) {
     sum_of_squares_ = layout.take(DType::f64, {1});
   });
   moments_arena_ = build_arena(backend, "optimizer", Reach::ops, [&](Layout& layout) {
-    exp_avg_ = layout.take(DType::f32, {elements()});
-    exp_avg_sq_ = layout.take(DType::f32, {elements()});
+    exp_avg_ = layout.take(state_dtype(), {elements()});
+    exp_avg_sq_ = layout.take(state_dtype(), {elements()});
   });
   gradients_ = model.table().view(gradient_arena_.data(), DType::f32);
 }
@@ -71,10 +81,9 @@ double Optimizer::update(const UpdateOptions& options) {
 
 void Optimizer::step(int64_t begin, int64_t end, const UpdateOptions& options, double weight_decay,
                      double gradient_scale) {
-  const Tensor parameters(model_.parameters().data(), model_.dtype(), {elements()});
-  const Tensor masters(model_.masters().data(), DType::f32, {elements()});
-  model_.backend().run(AdamWStep{.parameter = parameters.rows(begin, end),
-                                 .master = masters.rows(begin, end),
+  if (state_dtype() != DType::f32) return stochastic_step(begin, end, options, weight_decay, gradient_scale);
+  model_.backend().run(AdamWStep{.parameter = model_.parameters().rows(begin, end),
+                                 .master = model_.exact().rows(begin, end),
                                  .exp_avg = exp_avg_.rows(begin, end),
                                  .exp_avg_sq = exp_avg_sq_.rows(begin, end),
                                  .gradient = gradient_.rows(begin, end),
@@ -85,6 +94,23 @@ void Optimizer::step(int64_t begin, int64_t end, const UpdateOptions& options, d
                                  .weight_decay = weight_decay,
                                  .gradient_scale = static_cast<float>(gradient_scale),
                                  .step = options.step});
+}
+
+void Optimizer::stochastic_step(int64_t begin, int64_t end, const UpdateOptions& options, double weight_decay,
+                                double gradient_scale) {
+  model_.backend().run(AdamWStochasticStep{.parameter = model_.parameters().rows(begin, end),
+                                           .exp_avg = exp_avg_.rows(begin, end),
+                                           .exp_avg_sq = exp_avg_sq_.rows(begin, end),
+                                           .gradient = gradient_.rows(begin, end),
+                                           .learning_rate = options.learning_rate,
+                                           .beta1 = options.beta1,
+                                           .beta2 = options.beta2,
+                                           .eps = options.eps,
+                                           .weight_decay = weight_decay,
+                                           .gradient_scale = static_cast<float>(gradient_scale),
+                                           .step = options.step,
+                                           .seed = options.seed,
+                                           .first = begin});
 }
 
 void Optimizer::zero_gradients() {
@@ -103,12 +129,11 @@ void Optimizer::write_state(const std::string& path, const std::string& header) 
   auto offset = static_cast<int64_t>(header.size());
   file.write(0, header.data(), offset);
   Blocks blocks(model_.backend());
-  for (const void* arena : {static_cast<const void*>(model_.masters().data()), static_cast<const void*>(exp_avg_.data),
-                            static_cast<const void*>(exp_avg_sq_.data)}) {
-    blocks.read(static_cast<const float*>(arena), elements(), [&](const float* block, int64_t first, int64_t n) {
-      file.write(offset + first * size_of(DType::f32), block, n * size_of(DType::f32));
+  for (const Tensor& arena : {model_.exact(), exp_avg_, exp_avg_sq_}) {
+    blocks.read_stored(arena, [&](const void* block, int64_t first, int64_t n) {
+      file.write(offset + first * size_of(arena.dtype), block, n * size_of(arena.dtype));
     });
-    offset += exp_avg_.bytes();
+    offset += arena.bytes();
   }
   file.finish();
 }
@@ -121,14 +146,14 @@ void Optimizer::read_state(const std::string& path, int64_t file_offset) {
          "; the file is damaged or belongs to another model");
   }
   Blocks blocks(model_.backend());
-  for (void* arena : {model_.masters().data(), exp_avg_.data, exp_avg_sq_.data}) {
-    blocks.write(static_cast<float*>(arena), elements(), [&](float* block, int64_t first, int64_t n) {
-      file.read(file_offset + first * size_of(DType::f32), block, n * size_of(DType::f32));
-      if (!std::all_of(block, block + n, [](float x) { return std::isfinite(x); })) {
+  for (const Tensor& arena : {model_.exact(), exp_avg_, exp_avg_sq_}) {
+    blocks.write_stored(arena, [&](void* block, int64_t first, int64_t n) {
+      file.read(file_offset + first * size_of(arena.dtype), block, n * size_of(arena.dtype));
+      if (!all_finite(arena.dtype, block, n)) {
         fail(ErrorCode::invalid_argument, path, ": holds values that are not finite; resume from an earlier one");
       }
     });
-    file_offset += exp_avg_.bytes();
+    file_offset += arena.bytes();
   }
   zero_gradients();
   model_.sync();

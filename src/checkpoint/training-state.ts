@@ -1,15 +1,16 @@
-// The state of an unfinished training on disk: master weights and both AdamW moments as one safetensors file, and the
-// loop's place as JSON. A checkpoint's name appears when it is whole; older ones go only after that, so a crash at any
-// moment leaves one that can be continued. It does NOT know what is being trained.
+// The state of an unfinished training on disk: the weights as exactly as they are known and both AdamW moments as one
+// safetensors file, the loop's place as JSON. A checkpoint's name appears when it is whole; older ones go only after
+// that, so a crash at any moment leaves one that can be continued. It does NOT know what is being trained.
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fail } from "../errors";
 import { atomicDirectory, ioError, isTemporary, readJson, stableJson, writeFileAtomic } from "../files";
+import type { DType, StateArenas } from "../native";
 import { buildHeader, readHeader } from "./safetensors";
 
 /** What is saved and restored: a TrainingSession, seen from here. */
 export interface StatefulSession {
-  readonly stateElements: number;
+  readonly stateArenas: StateArenas;
   writeState(path: string, header: Uint8Array): Promise<void>;
   readState(path: string, fileOffset: number): Promise<void>;
 }
@@ -20,7 +21,15 @@ export interface SavedProgress<P> {
   progress: P;
 }
 
-const ARENAS = ["master", "exp_avg", "exp_avg_sq"] as const;
+/** Tensors of the file, in order: float32 weights are the masters of those that compute. */
+const ARENAS: Readonly<Record<DType, readonly [string, string, string]>> = {
+  float32: ["master", "exp_avg", "exp_avg_sq"],
+  bfloat16: ["parameter", "exp_avg", "exp_avg_sq"],
+};
+const STORED: Readonly<Record<DType, { dtype: string; bytes: number }>> = {
+  float32: { dtype: "F32", bytes: 4 },
+  bfloat16: { dtype: "BF16", bytes: 2 },
+};
 const NAME = /^checkpoint-(\d+)$/;
 const STATE_FILE = "state.safetensors";
 const PROGRESS_FILE = "progress.json";
@@ -58,8 +67,9 @@ export async function saveCheckpoint<P>(
 ): Promise<void> {
   const path = join(directory, `checkpoint-${String(step).padStart(8, "0")}`);
   if (await isSame(path, saved)) return; // bit-identical, and replacing the only one would risk it
-  const n = session.stateElements;
-  const header = buildHeader(ARENAS.map((name) => ({ name, dtype: "F32" as const, shape: [n] })));
+  const { dtype, elements } = session.stateArenas;
+  const tensors = ARENAS[dtype].map((name) => ({ name, dtype: STORED[dtype].dtype, shape: [elements] }));
+  const header = buildHeader(tensors, { format: "pt", optim_states: dtype });
   await atomicDirectory(path, async (temporary) => {
     await session.writeState(join(temporary, STATE_FILE), header.bytes);
     await writeFileAtomic(join(temporary, PROGRESS_FILE), `${stableJson(saved, 2)}\n`);
@@ -80,20 +90,30 @@ export async function readProgress<P>(path: string): Promise<SavedProgress<P>> {
   return saved as SavedProgress<P>;
 }
 
+/** To call before the state is read. @throws ERR_CHECKPOINT when it holds states of the other type */
+export async function expectStates(path: string, session: StatefulSession): Promise<void> {
+  const { metadata } = await readHeader(join(path, STATE_FILE));
+  const held = metadata["optim_states"] ?? "float32"; // files from before there were others
+  const { dtype } = session.stateArenas;
+  if (held === dtype) return;
+  fail("ERR_CHECKPOINT", `${path}: holds ${held} optimizer states, this training has ${dtype} ones; give optim_states `
+    + `${held} to go on with it, or remove it to start anew`, { path, option: "optim_states" });
+}
+
 /** Restores weights and moments, bit for bit. @throws ERR_CHECKPOINT when the file is of another model or damaged */
 export async function restoreState(path: string, session: StatefulSession): Promise<void> {
   const file = join(path, STATE_FILE);
   const header = await readHeader(file);
-  const n = session.stateElements;
-  const offsets = ARENAS.map((name) => {
+  const { dtype, elements: n } = session.stateArenas;
+  const offsets = ARENAS[dtype].map((name) => {
     const tensor = header.tensors.get(name);
-    if (!tensor || tensor.dtype !== "F32" || tensor.shape.length !== 1 || tensor.shape[0] !== n) {
-      fail("ERR_CHECKPOINT", `${file}: tensor ${name} is not float32 [${n}]; the checkpoint is of another model: remove `
+    if (!tensor || tensor.dtype !== STORED[dtype].dtype || tensor.shape.length !== 1 || tensor.shape[0] !== n) {
+      fail("ERR_CHECKPOINT", `${file}: tensor ${name} is not ${dtype} [${n}]; the checkpoint is of another model: remove `
         + `${path} to start anew`, { path, tensor: name });
     }
     return tensor.fileOffset;
   });
-  if (offsets.some((offset, k) => offset !== offsets[0]! + 4 * n * k)) {
+  if (offsets.some((offset, k) => offset !== offsets[0]! + STORED[dtype].bytes * n * k)) {
     fail("ERR_CHECKPOINT", `${file}: the arenas do not follow one another; remove ${path} to start anew`, { path });
   }
   await session.readState(file, offsets[0]!);

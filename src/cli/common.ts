@@ -11,7 +11,7 @@ import { type TaskSource, wordproblemOptions } from "../config/run-options";
 import type { Split } from "../data/records";
 import { fail } from "../errors";
 import { recoverSwap } from "../files";
-import { deviceReason, Model } from "../model";
+import { deviceReason, Model, untrained } from "../model";
 import type { EvaluationSet } from "../run/questions";
 import { loadSet } from "../run/questions";
 import { isProcedural } from "../tasks";
@@ -28,9 +28,19 @@ export function textFlag(describe: string, group = FILES, more: Options = {}): O
   return { type: "string", requiresArg: true, group, describe, ...more };
 }
 
-export const MODEL_FLAGS: Readonly<Record<string, Options>> = {
+const modelFiles: Readonly<Record<string, Options>> = {
   model: textFlag("Hugging Face directory, or a llama2.c .bin file", FILES, { demandOption: true }),
   tokenizer: textFlag("for a .bin file: folder of a tokenizer.json, a tokenizer.model or a tok*.bin"),
+};
+
+/** Of a model that is drawn from; one that is trained has TRAINED_MODEL_FLAGS. */
+export const MODEL_FLAGS: Readonly<Record<string, Options>> = {
+  ...modelFiles,
+  ...flagsOf(modelOptions.omit({ optim_states: true }), "Model:"),
+};
+
+export const TRAINED_MODEL_FLAGS: Readonly<Record<string, Options>> = {
+  ...modelFiles,
   ...flagsOf(modelOptions, "Model:"),
 };
 
@@ -71,9 +81,23 @@ export function sayDevice(device: ModelOptions["device"], context: Context): voi
   if (reason !== undefined) context.terminal.note(reason);
 }
 
-/** Opens the model the flags name. The caller disposes of it. */
-export async function openModel(flags: Flags, context: Context): Promise<Model> {
-  const options = parseOptions(modelOptions, givenOptions(modelOptions, flags), "model options", modelRules);
+/** Opens the model the flags name, to draw from it. The caller disposes of it. */
+export function openModel(flags: Flags, context: Context): Promise<Model> {
+  return openWith(flags, context, untrained);
+}
+
+/** The same, to train it. */
+export function openTrainedModel(flags: Flags, context: Context): Promise<Model> {
+  return openWith(flags, context, (options) => options);
+}
+
+async function openWith(
+  flags: Flags,
+  context: Context,
+  adapt: (options: ModelOptions) => ModelOptions,
+): Promise<Model> {
+  const given = givenOptions(modelOptions, flags);
+  const options = adapt(parseOptions(modelOptions, given, "model options", modelRules));
   const tokenizer =
     flags["tokenizer"] === undefined ? {} : { tokenizer: await loadTokenizer(String(flags["tokenizer"])) };
   sayDevice(options.device, context);

@@ -6,14 +6,14 @@ import { parseOptions } from "../config/parse";
 import { encodePairs } from "../data/encode";
 import { parsePairRecord } from "../data/formats";
 import { dpo } from "../train/dpo";
-import { MODEL_FLAGS, openModel, required } from "./common";
+import { openTrainedModel, required, TRAINED_MODEL_FLAGS } from "./common";
 import { readNamed, TRAIN_FILE_FLAGS, trainOnFiles } from "./train-files";
 import type { Verb } from "./verb";
 
 export const dpoVerb: Verb = {
   name: "dpo",
   summary: "optimize a model's preferences on a file of pairs",
-  flags: { ...MODEL_FLAGS, ...TRAIN_FILE_FLAGS, ...flagsOf(dpoOptions, "Training:") },
+  flags: { ...TRAINED_MODEL_FLAGS, ...TRAIN_FILE_FLAGS, ...flagsOf(dpoOptions, "Training:") },
   examples: [
     [
       "dpo --model tuned --train pairs.jsonl --output refined",
@@ -25,7 +25,7 @@ export const dpoVerb: Verb = {
     const given = givenOptions(dpoOptions, flags);
     const options = parseOptions(dpoOptions, given, "dpo options", dpoRules);
     const pairs = await readNamed(required(flags, "train", "a file of pairs"), parsePairRecord);
-    await trainOnFiles(flags, context, openModel, {
+    await trainOnFiles(flags, context, openTrainedModel, {
       stage: "dpo",
       encode: (model) =>
         Promise.resolve(

@@ -7,7 +7,7 @@ import { encodeSft } from "../data/encode";
 import { isInstruction, parseSftRecord } from "../data/formats";
 import { fail } from "../errors";
 import { sft } from "../train/sft";
-import { MODEL_FLAGS, openModel, required, TEMPLATE_FLAG, templateOf } from "./common";
+import { openTrainedModel, required, TEMPLATE_FLAG, templateOf, TRAINED_MODEL_FLAGS } from "./common";
 import { readNamed, TRAIN_FILE_FLAGS, trainOnFiles } from "./train-files";
 import type { Verb } from "./verb";
 
@@ -15,7 +15,7 @@ export const sftVerb: Verb = {
   name: "sft",
   summary: "instruction-tune a model on a file of demonstrations",
   flags: {
-    ...MODEL_FLAGS,
+    ...TRAINED_MODEL_FLAGS,
     ...TRAIN_FILE_FLAGS,
     ...TEMPLATE_FLAG,
     trigger: { type: "boolean", group: "Prompts:", describe: "the chain-of-thought trigger in the prompts" },
@@ -41,7 +41,7 @@ export const sftVerb: Verb = {
         option: idle,
       });
     }
-    await trainOnFiles(flags, context, openModel, {
+    await trainOnFiles(flags, context, openTrainedModel, {
       stage: "sft",
       encode: (model) =>
         Promise.resolve(

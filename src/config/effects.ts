@@ -29,6 +29,11 @@ export const isGpu = (device: ModelOptions["device"]): boolean => device === "cu
 
 export const modelRules: readonly EffectRule<ModelOptions>[] = [
   {
+    option: "optim_states",
+    hasEffect: (options) => options.optim_states === "float32" || options.dtype === "bfloat16",
+    because: "as bfloat16 with dtype float32; choose dtype bfloat16 too, or",
+  },
+  {
     option: "threads",
     hasEffect: (options) => options.device !== "reference" || options.threads <= 1,
     because: "with device reference, which has one thread",

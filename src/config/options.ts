@@ -27,7 +27,10 @@ export const modelOptions = z.strictObject({
     .describe("where to compute; auto takes an NVIDIA GPU (cuda) where one can be used, else the cpu; for tests: "
       + "reference, the slow truth, and cuda-sim, the GPU's code run by the cpu"),
   dtype: z.enum(["float32", "bfloat16"]).default("float32")
-    .describe("storage of weights and activations; bfloat16 keeps float32 masters"),
+    .describe("storage of weights and activations"),
+  optim_states: z.enum(["float32", "bfloat16"]).default("float32")
+    .describe("AdamW's states with dtype bfloat16: float32 moments and masters of the weights, or bfloat16 moments alone, "
+      + "weights and moments rounded stochastically; float32 weights are their own masters"),
   threads: countOrNone(1024).default(0).describe("threads of the cpu device; 0 = every processor it may use"),
 });
 export type ModelOptions = z.infer<typeof modelOptions>;

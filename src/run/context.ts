@@ -2,7 +2,7 @@
 import type { RunConfig } from "../config/run-options";
 import type { ModelOptions } from "../config/options";
 import { fail } from "../errors";
-import { resolveDevice } from "../model";
+import { resolveDevice, untrained } from "../model";
 import type { Device } from "../native";
 import { deriveSeed } from "./derive-seed";
 import type { RunEvent, StageEvent } from "./events";
@@ -31,9 +31,14 @@ export class RunContext {
     return deriveSeed(this.config.seed, ...names);
   }
 
-  /** How to open a model, all of it. */
+  /** How to open a model to train it. */
   get modelOptions(): ModelOptions {
     return this.config.model;
+  }
+
+  /** How to open one to draw from it. */
+  get samplingModelOptions(): ModelOptions {
+    return untrained(this.config.model);
   }
 
   /**
@@ -44,6 +49,12 @@ export class RunContext {
   get modelKey(): { device: Device; dtype: ModelOptions["dtype"] } {
     const { device, dtype } = this.config.model;
     return { device: resolveDevice(device), dtype };
+  }
+
+  /** What of them decides the result of a training. */
+  get trainingKey(): RunContext["modelKey"] & Partial<Pick<ModelOptions, "optim_states">> {
+    const { optim_states } = this.config.model;
+    return optim_states === "float32" ? this.modelKey : { ...this.modelKey, optim_states };
   }
 
   /** Runs a stage, or finds it done. */

@@ -49,7 +49,7 @@ async function describeStudent({
   student,
 }: Outcome): Promise<Pick<RunSummary, "device" | "student">> {
   const { directory } = student.model;
-  const model = await Model.load(directory, context.modelOptions);
+  const model = await Model.load(directory, context.samplingModelOptions);
   try {
     return {
       device: model.description,

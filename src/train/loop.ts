@@ -5,7 +5,7 @@ import type { SftOptions } from "../config/options";
 import type { Encoded } from "../data/encode";
 import { OrderCursor, type OrderState } from "../data/order";
 import { fail } from "../errors";
-import { latestCheckpoint, readProgress, restoreState, saveCheckpoint } from "../checkpoint/training-state";
+import { expectStates, latestCheckpoint, readProgress, restoreState, saveCheckpoint } from "../checkpoint/training-state";
 import { hashJson } from "../files";
 import type { Model } from "../model";
 import { learningRateAt } from "./schedule";
@@ -88,6 +88,7 @@ class Checkpoints {
     this.identity = hashJson({ identity: await identity(), options, count });
     const found = await latestCheckpoint(where.directory);
     if (!found) return undefined;
+    await expectStates(found, this.job.session);
     const saved = await readProgress<SavedLoop>(found);
     if (saved.identity !== this.identity) {
       fail("ERR_CHECKPOINT", `${found}: belongs to a training with other data, options or weights to begin `
@@ -138,6 +139,7 @@ export async function* optimize<R extends GroupResult>(
       weightDecay: options.weight_decay,
       maxGradNorm: options.max_grad_norm,
       step,
+      seed: options.seed,
     });
     const epoch = cursor.state.epoch + cursor.state.offset / count;
     const seconds = (performance.now() - started) / 1000;

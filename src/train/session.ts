@@ -3,7 +3,7 @@
 import type { BatchBuffers } from "../data/batch";
 import {
   native, nativeAddon, nativeSync, type BatchSize, type MemoryRow, type NativeModel, type NativeTrainer,
-  type PreferenceOptions, type TrainerCapacity, type UpdateOptions,
+  type PreferenceOptions, type StateArenas, type TrainerCapacity, type UpdateOptions,
 } from "../native";
 
 /** Views on what the trainer computed for the micro-batch before. */
@@ -61,9 +61,9 @@ export class TrainingSession {
     return native(() => this.trainer.update(options));
   }
 
-  /** Elements of each of the three arenas of the state. */
-  get stateElements(): number {
-    return this.trainer.stateElements();
+  /** What each of the three arenas of the state is. */
+  get stateArenas(): StateArenas {
+    return this.trainer.stateArenas();
   }
 
   writeState(path: string, header: Uint8Array): Promise<void> {

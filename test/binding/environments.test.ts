@@ -18,7 +18,7 @@ const prelude = `
     tieWordEmbeddings: true, attentionBias: false, qkNorm: false, slidingWindow: null, maxPositionEmbeddings: 512,
     bosTokenId: 1, eosTokenIds: [2] };
   async function begin() {
-    const model = new addon.Model(config, { device: "cpu", dtype: "float32", threads: 2 });
+    const model = new addon.Model(config, { device: "cpu", dtype: "float32", threads: 2, masters: true });
     await model.initialize(1, 0.02);
     const trainer = new addon.Trainer(model, { maxTokens: 512, maxSegments: 1, maxSequences: 1, training: true });
     const buffers = trainer.buffers();

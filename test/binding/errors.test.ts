@@ -45,7 +45,7 @@ describe("new Model", () => {
   });
 
   test("devices, types, missing arguments", () => {
-    const options = { device: "cpu", dtype: "float32", threads: 0 } as const;
+    const options = { device: "cpu", dtype: "float32", threads: 0, masters: true } as const;
     const make = (given: object) => thrown(() => new addon.Model(smallConfig, { ...options, ...given }));
     expect(make({ device: "abacus" }))
       .toEqual(["ERR_UNSUPPORTED", expect.stringMatching(/"abacus" is not in this build/)]);

@@ -83,6 +83,7 @@ const sample = samplingFields(m, 3, 9, {});
 const headNorm = fieldsOf(plainCase("HeadNormForward"));
 const rope = fieldsOf(plainCase("RopeForward"));
 const adamw = fieldsOf(plainCase("AdamWStep"));
+const stochastic = fieldsOf(plainCase("AdamWStochasticStep"));
 const copyPage: Fields = { ...caches, from: 0, to: 1 };
 
 interface BadCall {
@@ -155,6 +156,8 @@ const badOptions: BadCall[] = [
   ...[0, -3].map((step): BadCall => ({
     ...invalid("AdamWStep", { ...adamw, step }, /step is counted from 1/), dtype: "bfloat16",
   })),
+  ...[0, 2 ** 32].map((step) => invalid("AdamWStochasticStep", { ...stochastic, step }, /step is counted from 1/)),
+  ...[-32, 16].map((first) => invalid("AdamWStochasticStep", { ...stochastic, first }, /first is a multiple of 32/)),
   invalid("AdamWStep", adamw, /parameter must be the memory of master/),
   invalid("HeadNormForward", { ...headNorm, out: tensor(headNorm, "x") }, /out must not be the memory of x/),
 ];

@@ -172,26 +172,36 @@ describe.each(devices)("%s", (device) => {
     fresh.dispose();
   });
 
-  describe.each(["float32", "bfloat16"] as const)("training state in %s", (dtype) => {
+  const kinds = [
+    ["float32", { dtype: "float32" }, 4], ["bfloat16 with masters", { dtype: "bfloat16" }, 4],
+    ["bfloat16 alone", { dtype: "bfloat16", masters: false }, 2],
+  ] as const;
+
+  describe.each(kinds)("training state of %s", (name, setup, bytes) => {
     const step = async (trainer: TestTrainer, number: number): Promise<void> => {
       await trainer.native.sftStep(trainer.fill((writer) => writer.example([1, 2], [3, 4 + number, 2], 0.3, false)));
       await trainer.native.update(adamW(number, 1e-2));
     };
 
     test("resumes bit for bit", async () => {
-      const path = place(`state-${device}-${dtype}.bin`);
-      const straight = await randomModel(device, { dtype });
+      const path = place(`state-${device}-${name}.bin`);
+      const straight = await randomModel(device, setup);
       const trainer = new TestTrainer(straight);
       for (const number of [1, 2]) await step(trainer, number);
       await trainer.native.writeState(path, Buffer.from("header"));
       for (const number of [3, 4]) await step(trainer, number);
-      const resumed = await randomModel(device, { dtype });
+      const resumed = await randomModel(device, setup);
       const second = new TestTrainer(resumed);
       await step(second, 1);
       await second.native.readState(path, 6);
       for (const number of [3, 4]) await step(second, number);
       expect(allValues(resumed)).toEqual(allValues(straight));
-      expect(readFileSync(path).length).toBe(6 + 12 * trainer.native.stateElements());
+      const { dtype, elements } = trainer.native.stateArenas();
+      expect(dtype).toBe(bytes === 2 ? "bfloat16" : "float32");
+      expect(readFileSync(path).length).toBe(6 + 3 * bytes * elements);
+
+      const arena = trainer.native.memory().find((row) => row.arena === "optimizer");
+      expect(arena?.bytes).toBe(2 * bytes * elements);
 
       truncateSync(path, 1000);
       await expect(second.native.readState(path, 6)).rejects.toMatchObject({

@@ -35,11 +35,11 @@ const pairs: Pair[] = [
 const lossLimit = 1e-4;
 const logpLimit = 2e-5;
 
-const makeOn = (device: Device, dtype: DType = "float32"): NativeModel =>
-  makeModel(smallConfig, device, { dtype, threads: device === "cpu" ? 2 : 0 });
+const makeOn = (device: Device, dtype: DType = "float32", masters = true): NativeModel =>
+  makeModel(smallConfig, device, { dtype, threads: device === "cpu" ? 2 : 0, masters });
 
-async function randomOn(device: Device, dtype: DType = "float32"): Promise<NativeModel> {
-  const model = makeOn(device, dtype);
+async function randomOn(device: Device, dtype: DType = "float32", masters = true): Promise<NativeModel> {
+  const model = makeOn(device, dtype, masters);
   await model.initialize(7, 0.25);
   return model;
 }
@@ -80,12 +80,13 @@ describe.each(gpus)("%s", (device) => {
     return;
   }
 
-  test.each(["float32", "bfloat16"] as const)("fresh %s weights are the CPU's, bit for bit", async (dtype) => {
-    const [mine, cpu] = [await randomOn(device, dtype), await randomOn("cpu", dtype)];
+  const kinds = [["float32", true], ["bfloat16", true], ["bfloat16", false]] as const;
+  test.each(kinds)("fresh %s weights, masters %s, are the CPU's, bit for bit", async (dtype, masters) => {
+    const [mine, cpu] = [await randomOn(device, dtype, masters), await randomOn("cpu", dtype, masters)];
     const wanted = weightsOf(cpu);
     expect(weightsOf(mine)).toEqual(wanted);
     for (const [to, from] of [[device, cpu], ["cpu", mine], [device, mine]] as const) {
-      const copy = makeOn(to, dtype);
+      const copy = makeOn(to, dtype, masters);
       await copy.copyFrom(from);
       expect(weightsOf(copy)).toEqual(wanted);
       copy.dispose();
@@ -151,6 +152,28 @@ describe.each(gpus)("%s", (device) => {
       if (first === second) expect(rest).toEqual(whole.slice(2));
       else expect(relativeError(rest, whole.slice(2))).toBeLessThan(lossLimit);
     });
+
+  test("bfloat16 states are stepped and stored bit for bit, and go on on the cpu", async () => {
+    const path = join(folder, "bfloat16.state");
+    const open = async (on: Device): Promise<[NativeModel, TestTrainer]> => {
+      const model = await randomOn(on, "bfloat16", false);
+      return [model, new TestTrainer(model, room)];
+    };
+    const [model, straight] = await open(device);
+    const before = await train(straight, 1, 2);
+    await straight.native.writeState(path, Buffer.from("head"));
+    const [sameModel, same] = await open(device);
+    const [cpuModel, cpu] = await open("cpu");
+    for (const trainer of [same, cpu]) await trainer.native.readState(path, 4);
+    expect(weightsOf(sameModel)).toEqual(weightsOf(model));
+    expect(weightsOf(cpuModel)).toEqual(weightsOf(model));
+    const rest = await train(straight, 3, 4);
+    expect(await train(same, 3, 4)).toEqual(rest);
+    expect(weightsOf(sameModel)).toEqual(weightsOf(model));
+    expect((await train(cpu, 3, 4))[0]).toBeCloseTo(rest[0]!, 2);
+    expect(rest[1]).toBeLessThan(before[0]!);
+    for (const object of [straight, same, cpu, model, sameModel, cpuModel]) object.dispose();
+  });
 
   test("samples are the CPU's", async () => {
     const prompts = [{ tokens: [1, 5, 9] }, { tokens: Array.from({ length: 17 }, (_, i) => 3 + i), samples: 2 }];

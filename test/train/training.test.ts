@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
-import { Model, dpo, sample, sft, trainBpe, type DpoStepEvent, type SftOptions, type SftStepEvent } from "../../src";
+import { Model, dpo, sample, sft, trainBpe, type CreateOptions, type DpoStepEvent, type SftOptions, type SftStepEvent } from "../../src";
 import type { ModelConfig } from "../../src/native";
 import { Tokenizer } from "../../src/text/tokenizer";
 
@@ -30,8 +30,8 @@ const config: ModelConfig = {
 };
 
 const models: Model[] = [];
-async function fresh(): Promise<Model> {
-  const model = await Model.create(config, bpe, { device: "cpu", seed: 7 });
+async function fresh(given: CreateOptions = {}): Promise<Model> {
+  const model = await Model.create(config, bpe, { device: "cpu", seed: 7, ...given });
   models.push(model);
   return model;
 }
@@ -135,20 +135,23 @@ test("dpo begins with loss ln 2 and rewards 0, exactly", async () => {
   expect(second!.loss).not.toBe(first!.loss);
 });
 
-test("an abort ends between steps; the checkpoint it leaves goes on as if nothing had happened", async () => {
-  const whole = await fresh();
+const bfloat16: CreateOptions = { dtype: "bfloat16", optim_states: "bfloat16" };
+
+test.each([["float32", {}], ["bfloat16", bfloat16]] as const)("an abort ends between steps; the checkpoint with %s states "
+  + "it leaves goes on as if nothing had happened", async (name, kind) => {
+  const whole = await fresh(kind);
   const uninterrupted = await steps(sft(whole, rows, options));
   const abort = new AbortController();
-  const checkpoint = { directory: join(directory, "abort"), every_seconds: 3600 };
+  const checkpoint = { directory: join(directory, `abort-${name}`), every_seconds: 3600 };
   const begun: number[] = [];
   const interrupted = async () => {
-    for await (const event of sft(await fresh(), rows, options, { signal: abort.signal, checkpoint })) {
+    for await (const event of sft(await fresh(kind), rows, options, { signal: abort.signal, checkpoint })) {
       if (event.type === "step") begun.push(event.loss);
       if (begun.length === 2) abort.abort(new Error("enough"));
     }
   };
   await expect(interrupted()).rejects.toThrow("enough");
-  const resumed = await fresh();
+  const resumed = await fresh(kind);
   const rest = await steps(sft(resumed, rows, options, { checkpoint }));
   expect([...begun, ...losses(rest)]).toEqual(losses(uninterrupted));
   const again = { ...options, num_train_epochs: 1 };
@@ -163,7 +166,38 @@ test("what a killed process left half written goes with the next checkpoint", as
   expect(readdirSync(checkpoint.directory)).toEqual(["checkpoint-00000003"]);
 });
 
+describe("bfloat16 states", () => {
+  test("train a model: weights of the right size and no masters, and a seed that decides the rounding", async () => {
+    const model = await fresh(bfloat16);
+    expect(model.memory().map(({ arena }) => arena)).not.toContain("masters");
+    const trained = losses(await steps(sft(model, rows, options)));
+    expect(trained.at(-1)).toBeLessThan(0.9 * trained[0]!);
+    expect(losses(await steps(sft(await fresh(bfloat16), rows, options)))).toEqual(trained);
+    expect(losses(await steps(dpo(model, pairs, options)))[0]).toBe(Math.fround(Math.log(2)));
+  });
+
+  test("want bfloat16 weights", async () => {
+    await expect(fresh({ optim_states: "bfloat16" })).rejects.toMatchObject({
+      code: "ERR_CONFIG", message: expect.stringMatching(/optim_states has no effect .*choose dtype bfloat16/),
+    });
+  });
+});
+
 describe("a checkpoint is refused, and the weights stay, when", () => {
+  test.each([["float32", "bfloat16"], ["bfloat16", "float32"]] as const)(
+    "it holds %s states and the training wants %s ones", async (held, wanted) => {
+      const checkpoint = { directory: join(directory, `states-${held}`), every_seconds: 0 };
+      const open = (optim_states: "float32" | "bfloat16") => fresh({ dtype: "bfloat16", optim_states });
+      await steps(sft(await open(held), rows, options, { checkpoint }));
+      const other = await open(wanted);
+      const before = await other.fingerprint();
+      await expect(steps(sft(other, rows, options, { checkpoint }))).rejects.toMatchObject({
+        code: "ERR_CHECKPOINT",
+        message: expect.stringMatching(new RegExp(`holds ${held} optimizer states.*${wanted} ones; give optim_states ${held}`)),
+      });
+      expect(await other.fingerprint()).toBe(before);
+    });
+
   test("it began with other weights of the same shape", async () => {
     const checkpoint = { directory: join(directory, "weights"), every_seconds: 0 };
     for await (const event of sft(await fresh(), rows, options, { checkpoint })) {

@@ -17,6 +17,8 @@ struct Mask {
   __m256 m;
 };
 
+typedef uint32_t Words __attribute__((vector_size(4 * kWidth)));
+
 SELFREFINE_INLINE __m256i lanes_below(int n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -29,14 +31,19 @@ SELFREFINE_INLINE Vec widen(__m128i halves) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16))};
 }
 
-SELFREFINE_INLINE __m128i narrow(Vec x) {
+/// The upper halves after `noise` was added to the bits.
+SELFREFINE_INLINE __m128i narrow(Vec x, __m256i noise) {
   const __m256i bits = _mm256_castps_si256(x.v);
-  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i rounded = _mm256_add_epi32(bits, noise);
   const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
   const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(x.v, x.v, _CMP_UNORD_Q));
   const __m256i high = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, is_nan), 16);
   return _mm_packus_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
+}
+
+SELFREFINE_INLINE __m128i narrow(Vec x) {
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(_mm256_castps_si256(x.v), 16), _mm256_set1_epi32(1));
+  return narrow(x, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
 }
 
 SELFREFINE_INLINE Vec load(const float* p) { return {_mm256_loadu_ps(p)}; }
@@ -55,6 +62,18 @@ SELFREFINE_INLINE void store_n(bf16* p, Vec x, int n) {
   bf16 lanes[kWidth];
   store(lanes, x);
   for (int i = 0; i < n; ++i) p[i] = lanes[i];
+}
+SELFREFINE_INLINE void store_n(bf16* p, Vec x, int n, Words noise) {
+  bf16 lanes[kWidth];
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(lanes), narrow(x, reinterpret_cast<__m256i>(noise)));
+  for (int i = 0; i < n; ++i) p[i] = lanes[i];
+}
+
+SELFREFINE_INLINE Words mul_wide(Words a, uint32_t b, Words& high) {
+  const __m256i x = reinterpret_cast<__m256i>(a), factor = _mm256_set1_epi32(static_cast<int>(b));
+  const __m256i even = _mm256_mul_epu32(x, factor), odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), factor);
+  high = reinterpret_cast<Words>(_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa));
+  return reinterpret_cast<Words>(_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa));
 }
 
 SELFREFINE_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }

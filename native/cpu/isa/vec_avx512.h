@@ -21,6 +21,8 @@ struct Mask {
   __mmask16 m;
 };
 
+typedef uint32_t Words __attribute__((vector_size(4 * kWidth)));
+
 SELFREFINE_INLINE Mask first_n(int n) { return {static_cast<__mmask16>((1u << n) - 1u)}; }
 
 SELFREFINE_INLINE Vec broadcast(float x) { return {_mm512_set1_ps(x)}; }
@@ -29,14 +31,19 @@ SELFREFINE_INLINE Vec widen(__m256i halves) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
 }
 
-// In integers rather than by vcvtneps2bf16, which flushes subnormals: storage rounds alike on every instruction set.
-SELFREFINE_INLINE __m256i narrow(Vec x) {
+/// The upper halves after `noise` was added to the bits.
+SELFREFINE_INLINE __m256i narrow(Vec x, __m512i noise) {
   const __m512i bits = _mm512_castps_si512(x.v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __m512i rounded = _mm512_add_epi32(bits, noise);
   const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
   const __mmask16 is_nan = _mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q);
   return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, is_nan, quiet), 16));
+}
+
+// In integers rather than by vcvtneps2bf16, which flushes subnormals: storage rounds alike on every instruction set.
+SELFREFINE_INLINE __m256i narrow(Vec x) {
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(_mm512_castps_si512(x.v), 16), _mm512_set1_epi32(1));
+  return narrow(x, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
 }
 
 SELFREFINE_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -50,6 +57,16 @@ SELFREFINE_INLINE void store(float* p, Vec x) { _mm512_storeu_ps(p, x.v); }
 SELFREFINE_INLINE void store(bf16* p, Vec x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(x)); }
 SELFREFINE_INLINE void store_n(float* p, Vec x, int n) { _mm512_mask_storeu_ps(p, first_n(n).m, x.v); }
 SELFREFINE_INLINE void store_n(bf16* p, Vec x, int n) { _mm256_mask_storeu_epi16(p, first_n(n).m, narrow(x)); }
+SELFREFINE_INLINE void store_n(bf16* p, Vec x, int n, Words noise) {
+  _mm256_mask_storeu_epi16(p, first_n(n).m, narrow(x, reinterpret_cast<__m512i>(noise)));
+}
+
+SELFREFINE_INLINE Words mul_wide(Words a, uint32_t b, Words& high) {
+  const __m512i x = reinterpret_cast<__m512i>(a), factor = _mm512_set1_epi32(static_cast<int>(b));
+  const __m512i even = _mm512_mul_epu32(x, factor), odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), factor);
+  high = reinterpret_cast<Words>(_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd));
+  return reinterpret_cast<Words>(_mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32)));
+}
 
 SELFREFINE_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 SELFREFINE_INLINE Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }

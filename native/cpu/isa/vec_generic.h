@@ -19,6 +19,8 @@ struct Mask {
   Ints m;
 };
 
+typedef uint32_t Words __attribute__((vector_size(4 * kWidth)));
+
 SELFREFINE_INLINE Mask first_n(int n) {
   const Ints lane = {0, 1, 2, 3};
   const Ints bound = {n, n, n, n};
@@ -34,13 +36,20 @@ SELFREFINE_INLINE float widen(bf16 x) {
   return value;
 }
 
-SELFREFINE_INLINE bf16 narrow(float x) {
+SELFREFINE_INLINE uint32_t bits_of(float x) {
   uint32_t bits;
   __builtin_memcpy(&bits, &x, sizeof bits);
-  const uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
-  return bf16{static_cast<uint16_t>((is_nan ? bits | 0x400000u : rounded) >> 16)};
+  return bits;
 }
+
+/// The upper half after `noise` was added to the bits.
+SELFREFINE_INLINE bf16 narrow(float x, uint32_t noise) {
+  const uint32_t bits = bits_of(x);
+  const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  return bf16{static_cast<uint16_t>((is_nan ? bits | 0x400000u : bits + noise) >> 16)};
+}
+
+SELFREFINE_INLINE bf16 narrow(float x) { return narrow(x, 0x7fffu + ((bits_of(x) >> 16) & 1u)); }
 
 SELFREFINE_INLINE Vec load(const float* p) {
   Vec x;
@@ -64,6 +73,19 @@ SELFREFINE_INLINE void store_n(float* p, Vec x, int n) {
 }
 SELFREFINE_INLINE void store_n(bf16* p, Vec x, int n) {
   for (int i = 0; i < n; ++i) p[i] = narrow(x.v[i]);
+}
+SELFREFINE_INLINE void store_n(bf16* p, Vec x, int n, Words noise) {
+  for (int i = 0; i < n; ++i) p[i] = narrow(x.v[i], noise[i]);
+}
+
+SELFREFINE_INLINE Words mul_wide(Words a, uint32_t b, Words& high) {
+  Words low;
+  for (int i = 0; i < kWidth; ++i) {
+    const uint64_t product = static_cast<uint64_t>(a[i]) * b;
+    low[i] = static_cast<uint32_t>(product);
+    high[i] = static_cast<uint32_t>(product >> 32);
+  }
+  return low;
 }
 SELFREFINE_INLINE void store(float* p, Vec x) { memcpy(p, &x.v, sizeof x.v); }
 SELFREFINE_INLINE void store(bf16* p, Vec x) { store_n(p, x, kWidth); }

@@ -17,6 +17,8 @@ struct Mask {
   uint32x4_t m;
 };
 
+typedef uint32_t Words __attribute__((vector_size(4 * kWidth)));
+
 SELFREFINE_INLINE Mask first_n(int n) {
   const int32x4_t lane = {0, 1, 2, 3};
   return {vcltq_s32(lane, vdupq_n_s32(n))};
@@ -26,12 +28,17 @@ SELFREFINE_INLINE Vec broadcast(float x) { return {vdupq_n_f32(x)}; }
 
 SELFREFINE_INLINE Vec widen(uint16x4_t halves) { return {vreinterpretq_f32_u32(vshll_n_u16(halves, 16))}; }
 
-SELFREFINE_INLINE uint16x4_t narrow(Vec x) {
+/// The upper halves after `noise` was added to the bits.
+SELFREFINE_INLINE uint16x4_t narrow(Vec x, uint32x4_t noise) {
   const uint32x4_t bits = vreinterpretq_u32_f32(x.v);
-  const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
-  const uint32x4_t rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+  const uint32x4_t rounded = vaddq_u32(bits, noise);
   const uint32x4_t quiet = vorrq_u32(bits, vdupq_n_u32(0x400000));
   return vshrn_n_u32(vbslq_u32(vceqq_f32(x.v, x.v), rounded, quiet), 16);
+}
+
+SELFREFINE_INLINE uint16x4_t narrow(Vec x) {
+  const uint32x4_t odd = vandq_u32(vshrq_n_u32(vreinterpretq_u32_f32(x.v), 16), vdupq_n_u32(1));
+  return narrow(x, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
 }
 
 SELFREFINE_INLINE Vec load(const float* p) { return {vld1q_f32(p)}; }
@@ -58,6 +65,19 @@ SELFREFINE_INLINE void store_n(bf16* p, Vec x, int n) {
   bf16 lanes[kWidth];
   store(lanes, x);
   for (int i = 0; i < n; ++i) p[i] = lanes[i];
+}
+SELFREFINE_INLINE void store_n(bf16* p, Vec x, int n, Words noise) {
+  bf16 lanes[kWidth];
+  vst1_u16(reinterpret_cast<uint16_t*>(lanes), narrow(x, (uint32x4_t)noise));
+  for (int i = 0; i < n; ++i) p[i] = lanes[i];
+}
+
+SELFREFINE_INLINE Words mul_wide(Words a, uint32_t b, Words& high) {
+  const uint32x4_t x = (uint32x4_t)a;
+  const uint32x4_t lower = vreinterpretq_u32_u64(vmull_n_u32(vget_low_u32(x), b));
+  const uint32x4_t upper = vreinterpretq_u32_u64(vmull_n_u32(vget_high_u32(x), b));
+  high = (Words)vuzp2q_u32(lower, upper);
+  return (Words)vuzp1q_u32(lower, upper);
 }
 
 SELFREFINE_INLINE Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }

@@ -8,6 +8,7 @@ namespace selfrefine {
 namespace {
 
 constexpr int64_t kBlock = 16384;  // elements of a task
+static_assert(kBlock % AdamWStochasticStep::kGroup == 0);
 
 }  // namespace
 
@@ -26,6 +27,13 @@ void CpuBackend::compute(const AdamWStep& op) {
   const AdamWFactors factors = op.factors();
   parallel_blocks(op.parameter.dim(0), kBlock,
                   [&](int64_t begin, int64_t end, int) { isa_.optimizer.adamw(op, factors, begin, end); });
+}
+
+void CpuBackend::compute(const AdamWStochasticStep& op) {
+  const AdamWFactors factors = op.factors();
+  parallel_blocks(op.parameter.dim(0), kBlock, [&](int64_t begin, int64_t end, int) {
+    isa_.optimizer.adamw_stochastic(op, factors, begin, end);
+  });
 }
 
 }  // namespace selfrefine

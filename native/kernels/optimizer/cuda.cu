@@ -2,6 +2,7 @@
 // state is next used a step later, so it is loaded and stored past the caches (the .cs accesses).
 #include "cuda/cuda_backend.h"
 #include "cuda/lanes.cuh"
+#include "cuda/philox.cuh"
 
 namespace selfrefine {
 
@@ -69,6 +70,124 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWArrays<T> at, Adam
     at.exp_avg_sq[i] = v;
     at.gradient[i] = 0;
     at.parameter[i] = cuda::from_float<T>(p);
+  }
+}
+
+// ---- without a master: everything in T, rounded stochastically ------------------------------------------------------
+
+template <typename T>
+struct StochasticArrays {
+  T *parameter, *exp_avg, *exp_avg_sq;
+  float* gradient;
+};
+
+/// What the random bits of a step belong to.
+struct RoundingKey {
+  uint2 seed;
+  uint32_t step;
+  int64_t first;  // number of element 0
+};
+
+/// Two words of random bits of an element; core/rounding.h says which number gets which bits.
+struct Random {
+  uint32_t word0, word1;
+};
+
+__device__ __forceinline__ float round_stochastic(float x, uint32_t, float) { return x; }
+__device__ __forceinline__ bfloat16 round_stochastic(float x, uint32_t noise, bfloat16) {
+  const uint32_t bits = __float_as_uint(x);
+  const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  return __ushort_as_bfloat16(static_cast<unsigned short>((is_nan ? bits | 0x400000u : bits + noise) >> 16));
+}
+
+/// Four neighbouring values of T, one access.
+template <typename T>
+struct alignas(kWidth * sizeof(T)) Quad {
+  T values[kWidth];
+};
+
+template <typename T>
+__device__ __forceinline__ Quad<T> stream_quad_in(const T* from) {
+  Quad<T> quad;
+  if constexpr (sizeof(T) == sizeof(float)) {
+    const float4 words = stream_in(from);
+    memcpy(&quad, &words, sizeof quad);
+  } else {
+    const uint2 words = __ldcs(reinterpret_cast<const uint2*>(from));
+    memcpy(&quad, &words, sizeof quad);
+  }
+  return quad;
+}
+
+template <typename T>
+__device__ __forceinline__ void stream_quad_out(T* to, const Quad<T>& quad) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    float4 words;
+    memcpy(&words, &quad, sizeof quad);
+    stream_out(to, words);
+  } else {
+    uint2 words;
+    memcpy(&words, &quad, sizeof quad);
+    __stcs(reinterpret_cast<uint2*>(to), words);
+  }
+}
+
+template <typename T>
+__device__ __forceinline__ void adamw_stochastic(const AdamWFactors& factors, float gradient, Random random,
+                                                 T& parameter, T& exp_avg, T& exp_avg_sq) {
+  float p = cuda::to_float(parameter), m = cuda::to_float(exp_avg), v = cuda::to_float(exp_avg_sq);
+  adamw(factors, gradient, p, m, v);
+  parameter = round_stochastic(p, random.word0 & 0xffffu, T{});
+  exp_avg = round_stochastic(m, random.word0 >> 16, T{});
+  exp_avg_sq = round_stochastic(v, random.word1 & 0xffffu, T{});
+}
+
+template <typename T>
+__device__ __forceinline__ void step_quad(const StochasticArrays<T>& at, const AdamWFactors& factors, int64_t i,
+                                          const Random (&random)[kWidth]) {
+  const Quad<float> g = stream_quad_in(at.gradient + i);
+  Quad<T> p = stream_quad_in(at.parameter + i), m = stream_quad_in(at.exp_avg + i);
+  Quad<T> v = stream_quad_in(at.exp_avg_sq + i);
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) {
+    adamw_stochastic(factors, g.values[k], random[k], p.values[k], m.values[k], v.values[k]);
+  }
+  stream_quad_out(at.parameter + i, p);
+  stream_quad_out(at.exp_avg + i, m);
+  stream_quad_out(at.exp_avg_sq + i, v);
+  stream_out(at.gradient + i, make_float4(0, 0, 0, 0));
+}
+
+/// A thread has kWidth blocks of random bits, so kWidth neighbouring elements and those half a group further.
+template <typename T, bool kPacked>
+__global__ void __launch_bounds__(kThreads) adamw_stochastic_kernel(StochasticArrays<T> at, AdamWFactors factors,
+                                                                    RoundingKey key, int64_t n) {
+  constexpr int kHalf = AdamWStochasticStep::kGroup / 2, kPerHalf = kHalf / kWidth;
+  const int64_t thread = grid_thread();
+  const int64_t i = thread / kPerHalf * (2 * kHalf) + thread % kPerHalf * kWidth;
+  const uint64_t block = static_cast<uint64_t>(key.first / 2 + thread * kWidth);
+  Random random[2][kWidth];
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) {
+    const uint4 bits = philox4x32(make_uint4(static_cast<uint32_t>(block) + k, static_cast<uint32_t>(block >> 32),
+                                             key.step, 1), key.seed);
+    random[0][k] = {bits.x, bits.y};
+    random[1][k] = {bits.z, bits.w};
+  }
+  if (kPacked && i + kHalf + kWidth <= n) {
+    step_quad(at, factors, i, random[0]);
+    step_quad(at, factors, i + kHalf, random[1]);
+    return;
+  }
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) {
+      const int64_t j = i + half * kHalf + k;
+      if (j >= n) continue;
+      adamw_stochastic(factors, at.gradient[j], random[half][k], at.parameter[j], at.exp_avg[j], at.exp_avg_sq[j]);
+      at.gradient[j] = 0;
+    }
   }
 }
 
@@ -159,6 +278,26 @@ void CudaBackend::compute(const AdamWStep& op) {
     LAUNCH(kernel, blocks_for(n, kThreads * kWidth), kThreads, 0, stream_, at, op.factors(), n);
   });
   launched("adamw_step");
+}
+
+void CudaBackend::compute(const AdamWStochasticStep& op) {
+  const int64_t n = op.parameter.dim(0);
+  if (n == 0) return;
+  const RoundingKey key{make_uint2(static_cast<uint32_t>(op.seed), static_cast<uint32_t>(op.seed >> 32)),
+                        static_cast<uint32_t>(op.step), op.first};
+  const int64_t groups = (n + AdamWStochasticStep::kGroup - 1) / AdamWStochasticStep::kGroup;
+  const int64_t threads = groups * (AdamWStochasticStep::kGroup / (2 * kWidth));
+  visit_device(op.parameter.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const StochasticArrays<T> at{op.parameter.as<T>(), op.exp_avg.as<T>(), op.exp_avg_sq.as<T>(),
+                                 op.gradient.as<float>()};
+    const uintptr_t addresses = reinterpret_cast<uintptr_t>(at.parameter) | reinterpret_cast<uintptr_t>(at.exp_avg) |
+                                reinterpret_cast<uintptr_t>(at.exp_avg_sq);
+    const bool is_packed = packable<float>(0, at.gradient) && addresses % sizeof(Quad<T>) == 0;
+    const auto kernel = is_packed ? adamw_stochastic_kernel<T, true> : adamw_stochastic_kernel<T, false>;
+    LAUNCH(kernel, blocks_for(threads, kThreads), kThreads, 0, stream_, at, op.factors(), key, n);
+  });
+  launched("adamw_stochastic_step");
 }
 
 }  // namespace selfrefine

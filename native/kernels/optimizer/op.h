@@ -1,4 +1,4 @@
-// AdamW over flat arenas, and the norm that gradient clipping needs.
+// AdamW over flat arenas, with float32 states or with none but those in bfloat16, and the norm that clipping needs.
 // Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization"; same order of operations as PyTorch.
 #pragma once
 
@@ -41,6 +41,29 @@ struct AdamWStep {
   double weight_decay = 0;
   float gradient_scale = 1;  // of the clipping: min(1, max_grad_norm / norm)
   int64_t step = 1;          // counted from 1
+  void check() const;
+  AdamWFactors factors() const;
+};
+
+/// The same step where parameter and moments are all there is: no master, and each of the three is stored in T, rounded
+/// stochastically by core/rounding.h (bfloat16; as float32 they are stored as they are). The update is taken with the
+/// moments before they are rounded.
+struct AdamWStochasticStep {
+  static constexpr int64_t kGroup = 32;  // elements whose random bits belong together
+
+  Tensor parameter;   // (n) T
+  Tensor exp_avg;     // (n) T
+  Tensor exp_avg_sq;  // (n) T
+  Tensor gradient;    // (n) f32, zeroed
+  double learning_rate = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  float gradient_scale = 1;
+  int64_t step = 1;        // counted from 1, below 2^32
+  uint64_t seed = 0;       // of the random bits, with step and the number of the element
+  int64_t first = 0;       // number of element 0: a multiple of kGroup
   void check() const;
   AdamWFactors factors() const;
 };

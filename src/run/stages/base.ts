@@ -96,7 +96,7 @@ export async function* freshStage(
       },
       seed,
       pretrain_seed: context.seed("pretrain"),
-      model: context.modelKey,
+      model: context.trainingKey,
     },
     inputs: { tokenizer: tokenizerRef.key, texts: hashJson(texts) },
   };

@@ -105,7 +105,7 @@ export async function* dpoStage(
   const seed = context.seed(name);
   const spec = {
     name,
-    options: { dpo: context.config.dpo, seed, audit: context.config.audit, model: context.modelKey },
+    options: { dpo: context.config.dpo, seed, audit: context.config.audit, model: context.trainingKey },
     inputs: { model: from.key, pairs: pairs.key },
   };
   const pairsFile = join(pairs.directory, PAIRS_FILE);

@@ -56,7 +56,7 @@ export async function* evaluateStage(
     inputs: { model: from.key, questions: set.key },
   };
   return yield* context.stage(spec, async function* (work) {
-    const model = await Model.load(from.directory, context.modelOptions);
+    const model = await Model.load(from.directory, context.samplingModelOptions);
     try {
       const paths = yield* drawPaths(
         model,

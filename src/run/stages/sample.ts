@@ -132,7 +132,7 @@ export async function* sampleStage(
     inputs: { model: from.key, questions: questionsKey },
   };
   return yield* context.stage(spec, async function* (work) {
-    const model = await Model.load(from.directory, context.modelOptions);
+    const model = await Model.load(from.directory, context.samplingModelOptions);
     try {
       const paths = yield* drawPaths(
         model,

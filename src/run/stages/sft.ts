@@ -38,7 +38,7 @@ async function* trainStage(
       template: config.template,
       trigger: config.demonstration_trigger,
       audit: config.audit,
-      model: context.modelKey,
+      model: context.trainingKey,
     },
     inputs: { model: from.key, rows: source.key },
   };

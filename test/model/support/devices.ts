@@ -6,11 +6,13 @@ export const devices: readonly Device[] = ["reference", "cpu"];
 export interface ModelSetup {
   dtype?: DType;
   threads?: number;
+  masters?: boolean;
 }
 
 /** A model with zero weights. */
-export function makeModel(config: ModelConfig, device: Device, { dtype = "float32", threads = 2 }: ModelSetup = {}): NativeModel {
-  return new (nativeAddon().Model)(config, { device, dtype, threads: device === "reference" ? 0 : threads });
+export function makeModel(config: ModelConfig, device: Device, setup: ModelSetup = {}): NativeModel {
+  const { dtype = "float32", threads = 2, masters = true } = setup;
+  return new (nativeAddon().Model)(config, { device, dtype, threads: device === "reference" ? 0 : threads, masters });
 }
 
 /** A small model with every part that can be switched on, for tests that need no golden tensor. */

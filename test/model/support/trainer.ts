@@ -91,4 +91,4 @@ export const dpo = (options: Partial<PreferenceOptions> = {}): PreferenceOptions
   ({ loss: "sigmoid", lengthNormalize: false, beta: 0.1, labelSmoothing: 0, pairWeight: 1, nllWeight: 0, ...options });
 
 export const adamW = (step: number, learningRate: number): UpdateOptions =>
-  ({ learningRate, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1, step });
+  ({ learningRate, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, maxGradNorm: 1, step, seed: 0 });
