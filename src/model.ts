@@ -7,7 +7,7 @@ import { readLlama2c } from "./checkpoint/llama2c";
 import { isGpu, modelRules } from "./config/effects";
 import { modelOptions, type ModelOptions } from "./config/options";
 import { parseOptions } from "./config/parse";
-import { fail } from "./errors";
+import { codeOf, fail, messageOf, SelfRefineError } from "./errors";
 import {
   native, nativeAddon, nativeSync, type Device, type DeviceInfo, type DType, type MemoryRow, type ModelConfig,
   type NativeModel,
@@ -89,7 +89,13 @@ export class Model {
   }
 
   private async readWeights(plan: ReadPlan): Promise<void> {
-    for (const file of plan.files) await native(() => this.native.read(file.path, file.entries));
+    for (const { path, entries } of plan.files) {
+      await native(() => this.native.read(path, entries)).catch((error: unknown) => {
+        // Weights that are no numbers are a fault of the file, not of the call.
+        const isFault = codeOf(error) === "ERR_INVALID_ARGUMENT";
+        throw isFault ? new SelfRefineError("ERR_CHECKPOINT", messageOf(error), { path }, error) : error;
+      });
+    }
   }
 
   /** One line: device, and its instruction set and threads, or its GPU. */
@@ -129,7 +135,9 @@ export class Model {
   async save(directory: string, options: { dtype?: DType; replace?: boolean } = {}): Promise<void> {
     const plan = planWrite(this.config, options.dtype ?? this.options.dtype);
     await atomicDirectory(directory, async (temporary) => {
-      await writeModelConfig(temporary, this.config, options.dtype ?? this.options.dtype, this.sourceConfig);
+      await writeModelConfig(temporary, this.config, options.dtype ?? this.options.dtype, {
+        config: this.sourceConfig, generation: this.tokenizer.source.generationConfig,
+      });
       await this.tokenizer.save(temporary);
       const weights = join(temporary, "model.safetensors");
       await native(() => this.native.write(weights, plan.header, plan.entries));

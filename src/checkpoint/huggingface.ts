@@ -187,15 +187,23 @@ export function planWrite(config: ModelConfig, dtype: DType): WritePlan {
 
 const pretty = (value: Json) => `${JSON.stringify(value, null, 2)}\n`;
 
+/** The files of the model a checkpoint came from; their keys that ours do not decide are kept. */
+export interface SourceFiles {
+  readonly config?: Json;
+  readonly generation?: Json;
+}
+
 /**
- * Writes config.json and generation_config.json into an existing directory. Keys of `source` that the shape does not
- * decide are kept. @throws ERR_IO; ERR_UNSUPPORTED when no Hugging Face class computes this config
+ * Writes config.json and generation_config.json into an existing directory.
+ * @throws ERR_IO; ERR_UNSUPPORTED when no Hugging Face class computes this config
  */
-export async function writeModelConfig(directory: string, config: ModelConfig, dtype: DType, source: Json = {}):
-Promise<void> {
-  await writeFileAtomic(join(directory, "config.json"), pretty(modelConfigJson(config, dtype, source)));
+export async function writeModelConfig(
+  directory: string, config: ModelConfig, dtype: DType, source: SourceFiles = {},
+): Promise<void> {
+  const { config: before = {}, generation = {} } = source;
+  await writeFileAtomic(join(directory, "config.json"), pretty(modelConfigJson(config, dtype, before)));
   const ids = { bos_token_id: config.bosTokenId, eos_token_id: idsJson(config.eosTokenIds) };
-  const padding = Number.isInteger(source.pad_token_id) ? { pad_token_id: source.pad_token_id } : {};
+  const padding = Number.isInteger(before.pad_token_id) ? { pad_token_id: before.pad_token_id } : {};
   const known = Object.fromEntries(Object.entries(ids).filter(([, id]) => id !== null));
-  await writeFileAtomic(join(directory, "generation_config.json"), pretty({ ...known, ...padding }));
+  await writeFileAtomic(join(directory, "generation_config.json"), pretty({ ...padding, ...generation, ...known }));
 }

@@ -13,7 +13,7 @@ import { MODEL_FLAGS, TEMPLATE_FLAG, templateOf } from "./common";
 import type { Flags, Verb } from "./verb";
 
 interface Finding {
-  data: unknown;
+  data: object;
   text: string;
 }
 
@@ -87,7 +87,7 @@ export const inspectVerb: Verb = {
         : what === "tasks"
           ? inspectTasks()
           : await inspectPath(what, flags);
-    context.emit(data);
+    context.emit({ type: "finished", ...data });
     context.print(text);
   },
 };

@@ -27,7 +27,11 @@ export interface Verb {
 const COMMON_GROUP = "Output:";
 
 export const COMMON_FLAGS: Readonly<Record<string, Options>> = {
-  json: { type: "boolean", group: COMMON_GROUP, describe: "JSON lines on stdout instead of text" },
+  json: {
+    type: "boolean",
+    group: COMMON_GROUP,
+    describe: "JSON lines on stdout instead of text; the last is of type finished (with --seeds: seeds) or error",
+  },
   quiet: {
     type: "boolean",
     alias: "q",

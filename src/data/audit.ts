@@ -55,7 +55,8 @@ function issuesOf(tokenizer: Tokenizer, { promptIds, completionIds, ...row }: Se
     ["missing_bos", addsBos && promptIds[0] !== bosId],
     ["double_bos", begins > 1],
     // A completion that was cut, as the policy `truncate` wants, has lost its EOS with the rest: counted as truncated.
-    ["missing_eos", eosId !== null && body === completionIds && row.truncatedTokens === 0],
+    // Also where the vocabulary has none: a student that never learns to end has no finished path.
+    ["missing_eos", body === completionIds && row.truncatedTokens === 0],
     ["inner_eos", body.some(isEos)],
     ["empty_completion", body.length === 0],
     ["boundary_merge", row.boundaryMerge],

@@ -21,7 +21,7 @@ const SHOWN = [
   "dtype",
 ] as const;
 
-export async function inspectCheckpoint(path: string): Promise<{ data: unknown; text: string }> {
+export async function inspectCheckpoint(path: string): Promise<{ data: object; text: string }> {
   const config = (await readJson(join(path, "config.json"))) as Record<string, unknown>;
   const plan = await planRead(path);
   const tensors = plan.files.reduce((sum, { entries }) => sum + entries.length, 0);

@@ -58,7 +58,7 @@ export async function inspectFile(
   path: string,
   model: string | undefined,
   template: TemplateName,
-): Promise<{ data: unknown; text: string }> {
+): Promise<{ data: object; text: string }> {
   const rows = await read(path);
   const shapes = [...rows.shapes].map(([fields, count]) => `${String(count).padStart(7)}  ${fields}`);
   const head = [`${path}: ${plural(rows.named.length, "record")}`, ...shapes];

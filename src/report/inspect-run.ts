@@ -35,7 +35,7 @@ async function stagesIn(root: string, kind: "stages" | "work"): Promise<StageSta
   );
 }
 
-export async function inspectRun(path: string): Promise<{ data: unknown; text: string }> {
+export async function inspectRun(path: string): Promise<{ data: object; text: string }> {
   const stages = [...(await stagesIn(path, "stages")), ...(await stagesIn(path, "work"))];
   if (stages.length === 0) {
     fail("ERR_DATA", `${path}: neither a checkpoint (no config.json) nor a run (no stages)`, { path });

@@ -202,7 +202,7 @@ describe("planWrite", () => {
   test("what is written by the plan is read back by the other plan, row for row", async () => {
     const path = join(root, String(directories++));
     mkdirSync(path);
-    await writeModelConfig(path, config, "float32", json);
+    await writeModelConfig(path, config, "float32", { config: json });
     writeFileSync(join(path, "model.safetensors"), writeBy(planWrite(config, "float32"), config));
     const plan = await planRead(path);
     expect(plan.config).toEqual(config);
@@ -232,12 +232,14 @@ describe("planWrite", () => {
     expect(rowsOf("model.layers.0.self_attn.v_proj.weight")).toEqual([12, 13, 14, 15]);
   });
 
-  test("generation_config.json names the stop tokens", async () => {
+  test("generation_config.json names the stop tokens and keeps what else it held", async () => {
     const path = join(root, String(directories++));
     mkdirSync(path);
-    await writeModelConfig(path, { ...config, eosTokenIds: [2, 5] }, "float32", { ...json, pad_token_id: 0 });
+    await writeModelConfig(path, { ...config, eosTokenIds: [2, 5] }, "float32", {
+      config: { ...json, pad_token_id: 0 }, generation: { eos_token_id: 9, temperature: 0.7 },
+    });
     expect(JSON.parse(readFileSync(join(path, "generation_config.json"), "utf8")))
-      .toEqual({ bos_token_id: 1, eos_token_id: [2, 5], pad_token_id: 0 });
+      .toEqual({ bos_token_id: 1, eos_token_id: [2, 5], pad_token_id: 0, temperature: 0.7 });
   });
 });
 

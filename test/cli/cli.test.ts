@@ -226,7 +226,8 @@ test("a pipe closed by its reader is no error", async () => {
 
 test("inspect tells devices and tasks, also as JSON", async () => {
   const { stdout } = await selfrefine(["inspect", "devices", "--json"]);
-  const { devices: found } = JSON.parse(stdout) as { devices: { name: string }[] };
+  const { type, devices: found } = JSON.parse(stdout) as { type: string; devices: { name: string }[] };
+  expect(type).toBe("finished");
   expect(found.map(({ name }) => name)).toContain("reference");
   expect((await selfrefine(["inspect", "tasks"])).stdout).toMatch(
     /multiarith\s+math\s+train, test, all\s+test\s+folder/,

@@ -110,6 +110,13 @@ describe("audit", () => {
     expect(auditMessages(report)).toEqual([`${issue}: 1 of 2 sequences (r)`]);
   });
 
+  test("a vocabulary without EOS, whose completions cannot end, is a missing EOS of every row", () => {
+    const endless = Tokenizer.fromJson(tokenizer.source.tokenizer, { ...tokenizer.source.tokenizerConfig, eos_token: null });
+    const { examples } = encodeSft(endless, [sft({ prompt: "a", completion: "b" }, "r")]);
+    expect(endless.eosId).toBeNull();
+    expect(auditMessages(auditExamples(endless, examples))).toEqual(["missing_eos: 1 of 1 sequences (r)"]);
+  });
+
   test("both completions of a pair are looked at", () => {
     const ids = { promptIds: [0, 10], chosenIds: [12, 1], rejectedIds: [1] };
     const row = { ...ids, name: "p", boundaryMerge: false, truncatedTokens: 0, rejectedTruncatedTokens: 0 };

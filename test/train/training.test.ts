@@ -1,6 +1,6 @@
 // sft() and dpo() as a program calls them: rows held to the model's positions, accumulation that is exact whatever the
 // cut, a first DPO loss of exactly ln 2, an abort that ends between steps, a resume equal to no interruption.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
@@ -109,6 +109,18 @@ test.each([
   const call = mode === "sft" ? sft(model, rows, given) : sample(model, ["one"], { max_new_tokens: 4, ...given });
   await expect(call.next()).rejects.toMatchObject({
     code: "ERR_CONFIG", message: expect.stringMatching(new RegExp(`^${mode}: ${Object.keys(given)[0]}: .*<=\\d+`)),
+  });
+});
+
+test("weights that are no numbers are a fault of the checkpoint, named", async () => {
+  const path = join(directory, "damaged");
+  await (await fresh()).save(path);
+  const file = join(path, "model.safetensors");
+  const bytes = readFileSync(file);
+  bytes.writeFloatLE(Number.NaN, bytes.length - 4);
+  writeFileSync(file, bytes);
+  await expect(Model.load(path, { device: "cpu" })).rejects.toMatchObject({
+    code: "ERR_CHECKPOINT", message: expect.stringMatching(/damaged.model\.safetensors: model\.norm\.weight \[31, 0\] is nan/),
   });
 });
 
