@@ -111,7 +111,8 @@ describe("audit", () => {
   });
 
   test("a vocabulary without EOS, whose completions cannot end, is a missing EOS of every row", () => {
-    const endless = Tokenizer.fromJson(tokenizer.source.tokenizer, { ...tokenizer.source.tokenizerConfig, eos_token: null });
+    const { tokenizer: json, tokenizerConfig } = tokenizer.source;
+    const endless = Tokenizer.fromJson(json, { ...tokenizerConfig, eos_token: null });
     const { examples } = encodeSft(endless, [sft({ prompt: "a", completion: "b" }, "r")]);
     expect(endless.eosId).toBeNull();
     expect(auditMessages(auditExamples(endless, examples))).toEqual(["missing_eos: 1 of 1 sequences (r)"]);
