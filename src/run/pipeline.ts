@@ -106,7 +106,7 @@ export async function* runPipeline(
     refinement,
     models,
     examined,
-    notes: controls.notes,
+    notes: [...refinement.notes, ...controls.notes],
   });
   const directory = place.results ?? place.directory;
   const report = await writeResults(directory, summary);

@@ -135,13 +135,12 @@ export async function loadQuestions(run: RunConfig): Promise<RunQuestions> {
     ...(await Promise.all(run.tasks.out_domain.map((source) => loadSet(source, "out", run)))),
   ];
   const { kept, leakage } = withoutLeaks(train, sets, run.leakage);
-  if (kept.length === 0)
-    fail(
-      "ERR_DATA",
-      `no train questions are left: ${train.length} were loaded, all of them recur ` +
-        "in the evaluation sets",
-      { loaded: train.length },
-    );
+  if (kept.length === 0) {
+    const why = train.length === 0
+      ? `${task.name} ${split} has none`
+      : `${train.length} were loaded, and all recur in the evaluation sets`;
+    fail("ERR_DATA", `there are no train questions: ${why}`, { loaded: train.length });
+  }
   const keys = { asked: hashJson(train), train: hashJson(kept) };
   return { task, split, asked: train, train: kept, keys, sets, leakage };
 }

@@ -29,6 +29,7 @@ export interface Refinement {
   models: NamedModel[];
   /** Of each round. */
   pairs: Pairs[];
+  notes: string[];
 }
 
 async function* makePairs(
@@ -44,24 +45,29 @@ async function* makePairs(
   return { result, report: (await readJson(join(result.directory, PAIRS_REPORT))) as PairReport };
 }
 
-/** Each round starts from the model of the one before, which is also its reference. */
+/**
+ * Each round starts from the model of the one before, which is also its reference. A later round that finds no pairs
+ * is the end, with a note: what the earlier ones made stands.
+ */
 export async function* refinementStages(
   context: RunContext,
   tuned: ModelRef,
   sources: PairSources,
 ): AsyncGenerator<RunEvent, Refinement> {
-  const { iterations } = context.config;
-  const refinement: Refinement = { models: [], pairs: [] };
+  const refinement: Refinement = { models: [], pairs: [], notes: [] };
   let student = tuned;
-  for (let iteration = 0; iteration < iterations; iteration++) {
+  for (let iteration = 0; iteration < context.config.iterations; iteration++) {
     const suffix = iteration === 0 ? "" : `-${iteration + 1}`;
     const pairs = yield* makePairs(context, suffix, student, sources, iteration);
-    student = yield* dpoStage(context, `dpo${suffix}`, student, pairs.result);
-    const isLast = iteration === iterations - 1;
-    const name = isLast ? MODEL_NAMES.refined : `${MODEL_NAMES.refined}, round ${iteration + 1}`;
-    refinement.models.push({ name, model: student });
     refinement.pairs.push(pairs);
+    if (iteration > 0 && pairs.report.pairs === 0) {
+      refinement.notes.push(`round ${iteration + 1} found no pairs: self-refined is the model of round ${iteration}`);
+      break;
+    }
+    student = yield* dpoStage(context, `dpo${suffix}`, student, pairs.result);
+    refinement.models.push({ name: `${MODEL_NAMES.refined}, round ${iteration + 1}`, model: student });
   }
+  refinement.models.at(-1)!.name = MODEL_NAMES.refined;
   return refinement;
 }
 

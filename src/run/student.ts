@@ -1,10 +1,13 @@
 // The student before the method begins, and the train-side text it is made from. It does NOT instruct it.
 import { join } from "node:path";
+import { planRead } from "../checkpoint/huggingface";
 import type { Demonstration } from "../data/records";
+import { loadTokenizer } from "../text/convert";
 import type { RunContext } from "./context";
 import type { RunEvent } from "./events";
 import type { ModelRef } from "./model-ref";
 import { leakTest, type RunQuestions } from "./questions";
+import { expectRoom } from "./room";
 import { DEMONSTRATIONS_FILE } from "./stages/demos";
 import { freshStage, givenStage } from "./stages/base";
 import { readOwn } from "./stages/rows";
@@ -24,7 +27,12 @@ export async function* studentStages(
   demos: StageResult,
 ): AsyncGenerator<RunEvent, Student> {
   const scratch = context.config.student.from_scratch;
-  if (scratch === undefined) return { model: yield* givenStage(context), leakedDocuments: 0 };
+  if (scratch === undefined) {
+    const model = yield* givenStage(context);
+    const { config } = await planRead(model.directory);
+    expectRoom(context, await loadTokenizer(model.directory), config.maxPositionEmbeddings, questions);
+    return { model, leakedDocuments: 0 };
+  }
   const { documents, leaked } = await plainTexts(scratch.pretrain?.data ?? [], leakTest(questions.sets));
   const demonstrations = await readOwn<Demonstration>(join(demos.directory, DEMONSTRATIONS_FILE));
   const texts = tokenizerTexts(
@@ -34,7 +42,9 @@ export async function* studentStages(
     documents.map(({ text }) => text),
   );
   const tokenizer = yield* tokenizerStage(context, texts);
-  const model = yield* freshStage(context, tokenizer, (known) => [
+  const known = await loadTokenizer(tokenizer.directory);
+  expectRoom(context, known, scratch.max_position_embeddings, questions);
+  const model = yield* freshStage(context, tokenizer, () => [
     ...documents.map(({ text, name }) => ({ record: { prompt: "", completion: text }, name })),
     ...questionRows(context.config, questions.task, questions.train, known),
   ]);

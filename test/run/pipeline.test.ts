@@ -131,6 +131,38 @@ describe("a run", () => {
   });
 });
 
+test("an answer that the student's positions have no room for is refused before anything is trained", async () => {
+  const tight = join(place.path, "tight");
+  const outcome = await selfrefine([
+    "run",
+    join(place.path, "tiny.json"),
+    "--output",
+    tight,
+    "--json",
+    "--set",
+    "evaluation.max_new_tokens=220",
+  ]);
+  expect([outcome.code, outcome.stderr]).toEqual([
+    2,
+    expect.stringMatching(/question \S+ of wordproblems is a prompt of \d+ tokens; with evaluation\.max_new_tokens 220/),
+  ]);
+  expect(ended(outcome).map(({ stage }) => stage)).toEqual(["demos", "tokenizer"]);
+});
+
+test("a later round that finds no pairs ends the rounds, not the run", async () => {
+  const wrecked = join(place.path, "wrecked");
+  // A student wrecked by the first round never ends a completion: the second has nothing to pair.
+  const change = ["iterations=3", "dpo.learning_rate=0.5", "controls=[]"].flatMap((one) => ["--set", one]);
+  const outcome = await selfrefine(["run", join(place.path, "tiny.json"), "--output", wrecked, "--quiet", ...change]);
+  expect([outcome.code, outcome.stderr]).toEqual([0, ""]);
+  const { notes, matrix, pairs } = JSON.parse(readFileSync(join(wrecked, "summary.json"), "utf8")) as Summary & {
+    notes: string[];
+  };
+  expect(notes).toEqual(["round 2 found no pairs: self-refined is the model of round 1"]);
+  expect(pairs.map((round) => round.pairs > 0)).toEqual([true, false]);
+  expect(matrix.rows.map(({ model }) => model)).toEqual(["base", "instruction-tuned", "self-refined"]);
+});
+
 test("several seeds are summarised with every seed in it", async () => {
   const seeds = join(place.path, "seeds");
   const outcome = await selfrefine([
