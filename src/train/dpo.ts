@@ -5,7 +5,7 @@ import { dpoOptions, type DpoOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { encodePairs, type Encoded, type EncodedPair } from "../data/encode";
 import { parsePairRecord, type PairRecord } from "../data/formats";
-import { expectRoom, packPairs } from "../data/packing";
+import { expectRoom, packPairs, type MicroBatch } from "../data/packing";
 import { fail } from "../errors";
 import { hashJson } from "../files";
 import type { Model } from "../model";
@@ -85,14 +85,16 @@ class PairGradient {
     const weights = this.preference(pairs);
     const scores: PairScore[] = [];
     const result = { loss: 0, numTokens: 0, numInputTokens: 0 };
-    for (const batch of packPairs(pairs, this.options.micro_batch_tokens)) {
-      const size = batch.fill(this.session.inputs);
-      const members = batch.members.map((member) => group[member]!);
-      this.putReference(members);
-      result.loss += (await this.session.dpo(size, weights)).loss;
+    const membersOf = (batch: MicroBatch): number[] => batch.members.map((member) => group[member]!);
+    const batches = packPairs(pairs, this.options.micro_batch_tokens);
+    for await (const { batch, result: { loss } } of this.session.inTurn(batches, (size, one) => {
+      this.putReference(membersOf(one));
+      return this.session.dpo(size, weights);
+    })) {
+      result.loss += loss;
       result.numTokens += batch.scoredTokens;
-      result.numInputTokens += size.tokens;
-      members.forEach((index, k) => scores.push(this.score(index, k)));
+      result.numInputTokens += batch.size.tokens;
+      membersOf(batch).forEach((index, k) => scores.push(this.score(index, k)));
     }
     return { ...result, metrics: meanMetrics(scores, this.options) };
   }

@@ -22,9 +22,11 @@ export async function* scoreReference(
 ): AsyncGenerator<ReferenceEvent, void, undefined> {
   let finished = 0;
   for (let start = 0; start < pairs.length; start += GROUP) {
-    for (const batch of packPairs(pairs.slice(start, start + GROUP), microBatchTokens)) {
+    const batches = packPairs(pairs.slice(start, start + GROUP), microBatchTokens);
+    for await (const { batch } of session.inTurn(batches, (size) => {
       signal?.throwIfAborted();
-      await session.logps(batch.fill(session.inputs));
+      return session.logps(size);
+    })) {
       batch.members.forEach((member, k) => {
         into.chosen[start + member] = session.outputs.sequenceLogps[2 * k]!;
         into.rejected[start + member] = session.outputs.sequenceLogps[2 * k + 1]!;

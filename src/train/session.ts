@@ -1,6 +1,7 @@
 // A trainer in use: the native trainer, the typed arrays it shares with this side, and a state that can be written and
 // read back exactly. It does NOT know losses' meaning, data or schedules; sft.ts and dpo.ts drive it.
 import type { BatchBuffers } from "../data/batch";
+import type { MicroBatch } from "../data/packing";
 import {
   native, nativeAddon, nativeSync, type BatchSize, type MemoryRow, type NativeModel, type NativeTrainer,
   type PreferenceOptions, type StateArenas, type TrainerCapacity, type UpdateOptions,
@@ -40,6 +41,21 @@ export class TrainingSession {
       pairLosses: new Float32Array(buffers.pairLosses),
     };
     this.referenceLogps = new Float32Array(buffers.referenceLogps);
+  }
+
+  /**
+   * Does `work`, one of the calls below, for each batch in turn, and writes the next into `inputs` while the trainer
+   * works: a call takes its batch over before it returns. Yields when a batch is done, with `outputs` of that batch.
+   */
+  async *inTurn<R>(
+    batches: readonly MicroBatch[], work: (size: BatchSize, batch: MicroBatch) => Promise<R>,
+  ): AsyncGenerator<{ batch: MicroBatch; result: R }, void, undefined> {
+    let size = batches[0]?.fill(this.inputs);
+    for (const [index, batch] of batches.entries()) {
+      const pending = work(size!, batch);
+      size = batches[index + 1]?.fill(this.inputs);
+      yield { batch, result: await pending };
+    }
   }
 
   /** Scores the batch in `inputs`; fills `outputs`. */

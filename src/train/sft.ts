@@ -30,11 +30,10 @@ async function accumulate(
 ): Promise<GroupResult> {
   const result: GroupResult = { loss: 0, numTokens: 0, numInputTokens: 0 };
   const batches = packSft(rows, options.micro_batch_tokens, { promptLoss: !options.completion_only_loss });
-  for (const batch of batches) {
-    const size = batch.fill(session.inputs);
-    result.loss += (await session.sft(size)).loss;
-    result.numTokens += batch.scoredTokens;
-    result.numInputTokens += size.tokens;
+  for await (const done of session.inTurn(batches, (size) => session.sft(size))) {
+    result.loss += done.result.loss;
+    result.numTokens += done.batch.scoredTokens;
+    result.numInputTokens += done.batch.size.tokens;
   }
   return result;
 }
