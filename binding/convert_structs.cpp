@@ -118,10 +118,12 @@ UpdateOptions to_update_options(const Argument& a) {
 }
 
 SamplerCapacity to_sampler_capacity(const Argument& a) {
+  const auto steps = a.field("stepsPerLook").optional();
   return {.max_batch = a.field("maxBatch").integer(),
           .max_length = a.field("maxLength").integer(),
           .max_prefill_tokens = a.field("maxPrefillTokens").integer(),
-          .cache_tokens = a.field("cacheTokens").integer()};
+          .cache_tokens = a.field("cacheTokens").integer(),
+          .steps_per_look = steps ? steps->integer(1) : 0};
 }
 
 GenerationOptions to_generation_options(const Argument& a) {

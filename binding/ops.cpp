@@ -5,6 +5,7 @@
 #include "ops.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <memory>
@@ -130,9 +131,28 @@ void stage_field(StagedTensors& staging, std::string_view field, const Napi::Val
 template <typename Other>
 void stage_field(StagedTensors&, std::string_view, const Napi::Value&, Other&) {}
 
+/// How an op is run.
+struct Manner {
+  bool resident = false;  // indices lie in the backend's own memory too
+  int64_t timed = 0;      // so many runs more, whose mean time is the result
+};
+
+/// Runs the op; returns seconds of one of the timed runs, or 0.
+template <typename Op>
+double run_and_time(Backend& backend, const Op& op, int64_t timed) {
+  using Clock = std::chrono::steady_clock;
+  backend.run(op);
+  if (timed == 0) return 0;
+  backend.synchronize();
+  const auto start = Clock::now();
+  for (int64_t i = 0; i < timed; ++i) backend.run(op);
+  backend.synchronize();
+  return std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(timed);
+}
+
 /// Runs an op whose tensors lie in JavaScript's memory on a backend that does not reach it.
 template <typename Op>
-void run_staged(Backend& backend, Op& op, StagedTensors& staging) {
+double run_staged(Backend& backend, Op& op, StagedTensors& staging, int64_t timed) {
   op.check();
   staging.stage();
   if constexpr (requires { op.on_chunk; }) {
@@ -144,19 +164,21 @@ void run_staged(Backend& backend, Op& op, StagedTensors& staging) {
       };
     }
   }
+  double seconds = 0;
   try {
-    backend.run(op);
+    seconds = run_and_time(backend, op, timed);
   } catch (...) {
     staging.fetch();
     throw;
   }
   staging.fetch();
+  return seconds;
 }
 
 template <typename Op>
-void run_op(Backend& backend, const char* name, const Napi::Object& fields) {
+double run_op(Backend& backend, const char* name, const Napi::Object& fields, const Manner& manner) {
   Op op;
-  StagedTensors staging(backend);
+  StagedTensors staging(backend, manner.resident);
   std::vector<std::string> known;
   visit_fields(op, [&](std::string_view field, auto& member) {
     known.emplace_back(field);
@@ -170,16 +192,13 @@ void run_op(Backend& backend, const char* name, const Napi::Object& fields) {
     const std::string field = given.Get(i).ToString();
     if (std::find(known.begin(), known.end(), field) == known.end()) Place{name, field}.reject("is not a field");
   }
-  if (backend.host_memory()) {
-    backend.run(op);
-  } else {
-    run_staged(backend, op, staging);
-  }
+  if (backend.host_memory()) return run_and_time(backend, op, manner.timed);
+  return run_staged(backend, op, staging, manner.timed);
 }
 
 struct Entry {
   const char* name;
-  void (*run)(Backend& backend, const char* name, const Napi::Object& fields);
+  double (*run)(Backend& backend, const char* name, const Napi::Object& fields, const Manner& manner);
 };
 
 constexpr Entry kOps[] = {
@@ -188,11 +207,11 @@ constexpr Entry kOps[] = {
 #undef SELFREFINE_ENTRY
 };
 
-void run_named(Backend& backend, const std::string& name, const Napi::Value& fields) {
+double run_named(Backend& backend, const std::string& name, const Napi::Value& fields, const Manner& manner) {
   for (const Entry& entry : kOps) {
     if (name != entry.name) continue;
     if (!fields.IsObject()) Place{name, "fields"}.reject("is not an object");
-    return entry.run(backend, entry.name, fields.As<Napi::Object>());
+    return entry.run(backend, entry.name, fields.As<Napi::Object>(), manner);
   }
   fail(ErrorCode::invalid_argument, "\"", name, "\" is not an op");
 }
@@ -232,7 +251,7 @@ class ForcedVariable {
   bool forced_ = false;
 };
 
-/// { name, description, run(op, fields), freeze(weights), thaw() }
+/// { name, description, run(op, fields, resident), time(op, fields, runs), freeze(weights), thaw() }
 Napi::Object create_backend(const Napi::CallbackInfo& info) {
   BackendOptions options;
   const Napi::Object given = info[0].ToObject();
@@ -246,7 +265,12 @@ Napi::Object create_backend(const Napi::CallbackInfo& info) {
   object.Set("name", backend->name());
   object.Set("description", backend->description());
   add_method(object, "run", [backend](const Napi::CallbackInfo& call) {
-    run_named(*backend, call[0].ToString(), call[1]);
+    run_named(*backend, call[0].ToString(), call[1], {.resident = call[2].ToBoolean(), .timed = 0});
+  });
+  add_method(object, "time", [backend](const Napi::CallbackInfo& call) -> Napi::Value {
+    const int64_t runs = std::max<int64_t>(1, read_integer({"time", "runs"}, call[2]));
+    const double seconds = run_named(*backend, call[0].ToString(), call[1], {.resident = false, .timed = runs});
+    return Napi::Number::New(call.Env(), seconds);
   });
   add_method(object, "freeze", [backend](const Napi::CallbackInfo& call) { freeze(*backend, call[0]); });
   add_method(object, "thaw", [backend](const Napi::CallbackInfo&) { backend->thaw(); });
@@ -292,6 +316,7 @@ Napi::Object make_ops(Napi::Env env) {
   });
   add_method(ops, "create", create_backend);
   add_method(ops, "philox", philox);
+  ops.Set("deviceMeter", Napi::Function::New(env, make_device_meter, "deviceMeter"));
   ops.Set("peakMeter", Napi::Function::New(env, make_peak_meter, "peakMeter"));
   return ops;
 }

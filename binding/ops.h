@@ -12,4 +12,8 @@ Napi::Object make_ops(Napi::Env env);
 /// second over all threads; see cpu/peak.h.
 Napi::Value make_peak_meter(const Napi::CallbackInfo& info);
 
+/// deviceMeter(name) -> { description, gemmFlops(dtype, size, seconds), copyBandwidth(bytes) }: the same of a backend;
+/// see ops_device.cpp.
+Napi::Value make_device_meter(const Napi::CallbackInfo& info);
+
 }  // namespace selfrefine

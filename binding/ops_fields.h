@@ -58,8 +58,11 @@ SELFREFINE_FIELDS(AdamWStochasticStep, parameter, exp_avg, exp_avg_sq, gradient,
 SELFREFINE_FIELDS(CastStorage, out, x)
 SELFREFINE_FIELDS(KvCacheWrite, k_cache, v_cache, qkv, slots, num_heads)
 SELFREFINE_FIELDS(KvCacheCopyPage, k_cache, v_cache, from, to)
-SELFREFINE_FIELDS(AttentionDecode, out, qkv, k_cache, v_cache, page_table, lengths, num_heads, scale, window)
+SELFREFINE_FIELDS(AttentionDecode, out, qkv, k_cache, v_cache, page_table, lengths, num_heads, scale, window,
+                  max_length)
 SELFREFINE_FIELDS(SampleTokens, tokens, logps, logits, keys, seed, temperature, top_k, top_p, min_p)
+SELFREFINE_FIELDS(AdvanceSamples, tokens, positions, lengths, slots, keys, remaining, history_tokens, history_logps,
+                  drawn_tokens, drawn_logps, page_table, stop_tokens, page_size)
 
 #undef SELFREFINE_FIELDS
 

@@ -20,7 +20,7 @@ void StagedTensors::add(std::string_view field, Tensor& tensor, void* memory, si
   size_t index = 0;
   while (index < blocks_.size() && blocks_[index].host != memory) ++index;
   if (index == blocks_.size()) blocks_.push_back({static_cast<char*>(memory), bytes, false, nullptr});
-  blocks_[index].is_shared |= lies_in_shared_memory(field, tensor);
+  blocks_[index].is_shared |= !resident_ && lies_in_shared_memory(field, tensor);
   uses_.push_back({&tensor, index});
 }
 

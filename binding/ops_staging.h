@@ -12,7 +12,8 @@ namespace selfrefine {
 
 class StagedTensors {
  public:
-  explicit StagedTensors(Backend& backend) : backend_(backend) {}
+  /// `resident`: all of them in memory that the host does not reach, indices too.
+  StagedTensors(Backend& backend, bool resident) : backend_(backend), resident_(resident) {}
 
   /// `tensor` lies in host memory [memory, memory + bytes). Valid until stage().
   void add(std::string_view field, Tensor& tensor, void* memory, size_t bytes);
@@ -36,6 +37,7 @@ class StagedTensors {
   };
 
   Backend& backend_;
+  bool resident_;
   std::vector<Block> blocks_;
   std::vector<Use> uses_;
 };

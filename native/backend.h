@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,15 @@ namespace selfrefine {
 struct BackendOptions {
   std::string name = "cpu";  // one of backend_names()
   int threads = 0;           // 0 = every processor this process may use
+};
+
+/// Work that is done again and again, the same each time. See Backend::make_recording().
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  /// Does `work`. It gives ops to the backend that made the recording and does nothing else: each time the same ops, on
+  /// the same memory, whose index tensors all lie where allocate() gave. What varies is what that memory holds.
+  virtual void run(const std::function<void()>& work) { work(); }
 };
 
 class Backend {
@@ -46,6 +56,12 @@ class Backend {
   /// Returns when all ops so far are done: only then may the host read what they wrote to shared memory, or write what
   /// they read.
   virtual void synchronize() {}
+
+  /// True if recordings save time: shapes may then be rounded up so that they come again.
+  virtual bool records() const { return false; }
+  /// A recording of work on this backend, which outlives it. A backend may keep what the ops queued and queue that
+  /// again, without a look at the ops.
+  virtual std::unique_ptr<Recording> make_recording() { return std::make_unique<Recording>(); }
 
   /// Bytes of the work areas and packed weights that the backend keeps for itself, as they have grown so far. May be
   /// asked from any thread, at any time.

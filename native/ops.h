@@ -7,12 +7,16 @@
 //              H query heads   K key/value heads   D head_dim   G = H + 2K heads of a fused q|k|v row
 // Types        T = the model's storage type (float32 or bfloat16); statistics, log-probs, losses and parameter
 //              gradients are float32. Arithmetic is float32 or better whatever T is.
+// Indices      lie where host code reaches them. The ops of a decode step (EmbeddingForward, RopeForward, KvCacheWrite,
+//              AttentionDecode, SampleTokens, AdvanceSamples) also take them from memory of Backend::allocate(), where
+//              ops wrote them; their values are then not looked at.
 // Gradients    carry a leading d. Parameter gradients accumulate (+=), activation gradients are written.
 #pragma once
 
 #include "kernels/attention/op.h"
 #include "kernels/cast/op.h"
 #include "kernels/embedding/op.h"
+#include "kernels/generation/op.h"
 #include "kernels/kv_cache/op.h"
 #include "kernels/lm_head/op.h"
 #include "kernels/matmul/op.h"
@@ -52,4 +56,5 @@
   X(KvCacheWrite)         \
   X(KvCacheCopyPage)      \
   X(AttentionDecode)      \
-  X(SampleTokens)
+  X(SampleTokens)         \
+  X(AdvanceSamples)

@@ -205,6 +205,11 @@ export interface SamplerCapacity {
   maxPrefillTokens: number;
   /** Positions the key/value cache can hold, all sequences and prompts together. */
   cacheTokens: number;
+  /**
+   * Decode steps after which the host looks at what was drawn, to end and admit samples. Samples do not depend on it:
+   * what was drawn after an end is dropped. Default: 1 on the CPU, 8 on a GPU, which would wait for each look.
+   */
+  stepsPerLook?: number;
 }
 
 export interface GenerationOptions {

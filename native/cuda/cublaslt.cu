@@ -168,6 +168,7 @@ bool CublasLt::multiply(const CudaGemm& gemm, void* workspace, cudaStream_t stre
   const float one = 1, beta = gemm.residual || gemm.accumulate ? 1 : 0;
   const void* added = gemm.residual ? gemm.residual : gemm.c;
 #ifdef CUDASIM
+  if (cudasim::is_capturing(stream)) fail(ErrorCode::internal, "cuBLASLt's stand-in cannot be recorded");
   const cudasim::DeviceAccess access;  // the stand-in computes on the host
 #endif
   check(functions_.Matmul(handle_, plan.desc, &one, gemm.b, plan.first, gemm.a, plan.second, &beta, added, plan.result,

@@ -122,7 +122,11 @@ std::shared_ptr<void> CudaBackend::allocate(const char* arena, size_t bytes) {
          " free; use a smaller micro-batch, model or cache");
   }
   check_cuda(status, arena);
-  std::shared_ptr<void> owner(memory, [](void* p) { cudaFree(p); });
+  std::shared_ptr<void> owner(memory, [ranges = device_ranges_](void* p) {
+    ranges->remove(p);
+    cudaFree(p);
+  });
+  device_ranges_->add(memory, bytes);
   zero(memory, bytes);
   synchronize();
   return owner;
@@ -146,6 +150,7 @@ std::shared_ptr<void> CudaBackend::allocate_shared(const char* arena, size_t byt
 
 void CudaBackend::copy(void* to, const void* from, size_t bytes) {
   enter();
+  expect_not_recording("a copy");
   check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_), "copy");
   synchronize();
 }
@@ -157,6 +162,7 @@ void CudaBackend::zero(void* memory, size_t bytes) {
 
 void CudaBackend::synchronize() {
   enter();
+  expect_not_recording("waiting");
   check_cuda(cudaStreamSynchronize(stream_), "synchronize");
   report_damaged_row();
 }
@@ -164,6 +170,7 @@ void CudaBackend::synchronize() {
 void* CudaBackend::scratch(Scratch purpose, size_t bytes) {
   Area& area = areas_[static_cast<size_t>(purpose)];
   if (area.bytes >= bytes) return area.data;
+  ++epoch_;
   synchronize();  // ops that use the old area may still run
   cudaFree(area.data);
   scratch_bytes_ -= static_cast<int64_t>(area.bytes);
@@ -175,6 +182,7 @@ void* CudaBackend::scratch(Scratch purpose, size_t bytes) {
 }
 
 const void* CudaBackend::upload_bytes(Table table, const void* host, size_t bytes) {
+  expect_not_recording("an upload");
   DeviceTable& known = tables_[static_cast<size_t>(table)];
   const size_t before = known.bytes();
   const void* device = known.upload(host, bytes, stream_);

@@ -12,6 +12,7 @@
 #include "backend.h"
 #include "cuda/device_table.h"
 #include "cuda/cublaslt.h"
+#include "cuda/device_ranges.h"
 #include "cuda/gemm.h"
 #include "cuda/language.h"
 
@@ -34,6 +35,8 @@ class CudaBackend final : public Backend {
   void zero(void* memory, size_t bytes) override;
   void synchronize() override;
   bool host_memory() const override { return false; }
+  bool records() const override;
+  std::unique_ptr<Recording> make_recording() override;
   int64_t scratch_bytes() const override { return scratch_bytes_.load(std::memory_order_relaxed); }
   /// Frozen weights are those that samples are drawn with: see multiply().
   void freeze(std::span<const Tensor>) override { frozen_ = true; }
@@ -69,6 +72,17 @@ class CudaBackend final : public Backend {
   }
   const void* upload_bytes(Table table, const void* host, size_t bytes);
 
+  /// True if the tensor lies in memory of allocate(): its values are known to the device alone.
+  bool on_device(const Tensor& tensor) const { return device_ranges_->contains(tensor.data); }
+  /// An i32 tensor for kernels: in place where it lies on the device, else uploaded.
+  const int32_t* indices(Table table, const Tensor& tensor) {
+    return on_device(tensor) ? tensor.as<int32_t>() : upload(table, tensor.as<int32_t>(), tensor.elements());
+  }
+
+  friend class CudaRecording;
+  /// Throws ERR_INTERNAL in the middle of recorded work, which must neither wait nor read what the host holds now.
+  void expect_not_recording(const char* what) const;
+
   /// Queues a matrix product; see cuda/gemm.h. Implemented in cuda/gemm.cu.
   void multiply(const CudaGemm& gemm);
   bool may_depend_on_rows(const CudaGemm& gemm) const;
@@ -103,6 +117,9 @@ class CudaBackend final : public Backend {
   bool hopper_ = false;  // whether kernels of wgmma and TMA may be used
   std::unique_ptr<CublasLt> cublaslt_;  // null where there is none
   bool frozen_ = false;
+  bool is_recording_ = false;
+  int64_t epoch_ = 0;  // grows when memory moves that recorded work may use
+  std::shared_ptr<DeviceRanges> device_ranges_ = std::make_shared<DeviceRanges>();
   std::array<Area, static_cast<size_t>(Scratch::count)> areas_;
   std::array<DeviceTable, static_cast<size_t>(Table::count)> tables_;
   std::shared_ptr<void> damaged_row_;

@@ -17,4 +17,9 @@ __device__ __forceinline__ uint4 philox4x32(uint4 counter, uint2 key) {
   return counter;
 }
 
+/// uniform_open() of core/philox.h.
+__device__ __forceinline__ float uniform_in_open(uint32_t bits) {
+  return (static_cast<float>(bits >> 8) + 0.5f) * 0x1p-24f;
+}
+
 }  // namespace selfrefine::cuda

@@ -1,9 +1,13 @@
-// The passes of generation over the paged key/value cache: fill prompts, copy a page, one step for a batch of rows with
-// the next token of each drawn at its end. It does NOT know which rows these are, nor when they end.
+// The passes of generation over the paged key/value cache: fill prompts, copy a page, steps for a batch of rows with
+// the next token of each drawn at the end of a step. Where that saves time steps are recorded: one record serves all
+// batches and lengths that are rounded up to the same. It does NOT know which rows these are.
 #pragma once
 
+#include <map>
+#include <utility>
 #include <vector>
 
+#include "engine/decode_state.h"
 #include "engine/model.h"
 #include "engine/schedule.h"
 #include "model/activations.h"
@@ -17,21 +21,25 @@ struct SamplingOptions {
   int64_t top_k = 0;
   double top_p = 1;
   double min_p = 0;
+
+  bool operator==(const SamplingOptions&) const = default;
 };
 
 class DecodeGraph {
  public:
-  /// Throws ERR_OUT_OF_MEMORY. The model outlives the graph.
-  DecodeGraph(Model& model, const ScheduleLimits& limits);
+  /// `window`: steps of one decode() at most. Throws ERR_OUT_OF_MEMORY. The model outlives the graph.
+  DecodeGraph(Model& model, const ScheduleLimits& limits, int64_t window);
 
+  /// Of all steps from now on.
+  void begin(const SamplingOptions& options, const std::vector<int64_t>& stop_tokens);
   /// Computes keys and values of the prompts' tokens, all in one pass, into their pages.
   void prefill(const std::vector<Admission::Prefill>& prompts);
   void copy_page(const Admission::Copy& copy);
-  /// Caches and attends each row's last token, then draws the next: tokens()[b] with logps()[b]. Waits for them.
-  void decode(const std::vector<ActiveSample>& rows, const SamplingOptions& options);
-
-  const int32_t* tokens() const { return drawn_tokens_.as<int32_t>(); }
-  const float* logps() const { return drawn_logps_.as<float>(); }
+  /// Says which rows the steps are for, until the next call.
+  void place(const std::vector<ActiveSample>& rows, int64_t max_new_tokens);
+  /// A step caches and attends each row's last token, then draws the next. Waits for drawn().
+  void decode(int64_t steps);
+  const DecodeState& drawn() const { return state_; }
 
   std::vector<MemoryRow> memory() const;
 
@@ -40,26 +48,26 @@ class DecodeGraph {
     Tensor k, v;  // (pages, K, page_size, D) T
   };
 
-  /// Of their own for either pass: ops of the prefill may still read theirs when the decode step is filled in.
-  struct RowIndices {
-    Tensor tokens, positions, slots;  // (rows) i32
-  };
-
   void write_cache(int64_t l, const LayerActivations& layer, const Tensor& slots);
-  void fill_row(int64_t b, const ActiveSample& row);
-  void draw(int64_t batch, const SamplingOptions& options);
+  int64_t rounded_batch(int64_t batch) const;
+  int64_t rounded_length() const;
+  void step(int64_t max_length);
+  void draw();
 
   Model& model_;
   ScheduleLimits limits_;
   int64_t max_pages_;  // of one sample
   Activations activations_;
   std::vector<LayerCache> cache_;
-  RowIndices prompt_rows_, rows_;               // of a prefill pass, of a decode step
-  Tensor segments_;                             // (prompt rows, 4) i32
-  Tensor page_table_, lengths_, keys_;          // (B, max_pages), (B), (B, 3) i32
-  Tensor logits_, drawn_tokens_, drawn_logps_;  // (B, V) f32, (B) i32, (B) f32
-  Arena activation_arena_, cache_arena_, logits_arena_, decode_arena_;
+  Tensor prompt_tokens_, prompt_positions_, prompt_slots_;  // (prompt rows) i32
+  Tensor segments_;                                         // (prompt rows, 4) i32
+  Tensor logits_;                                           // (B, V) f32
+  Arena activation_arena_, cache_arena_, logits_arena_, prompt_arena_;
   Transformer transformer_;
+  DecodeState state_;
+  SamplingOptions options_;
+  int64_t batch_ = 0, longest_ = 0;  // rows of a step, those at rest included; keys of the longest
+  std::map<std::pair<int64_t, int64_t>, std::unique_ptr<Recording>> recordings_;  // by rows and max_length
 };
 
 }  // namespace selfrefine

@@ -1,6 +1,7 @@
-// The loop of generation: admit, fill prompts, decode one step, take out what ended.
+// The loop of generation: admit, fill prompts, decode some steps, take out what ended.
 #include "engine/sampler.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -13,6 +14,10 @@ namespace {
 
 /// Positions of a cache page: small, because a sample's last page is wasted by half on average.
 constexpr int64_t kPageSize = 16;
+
+/// Steps between two looks where the host would make a device wait for each: a sample that ends wastes half of them on
+/// average, of some hundreds; the wait for a look is that of a few launches, of thousands.
+constexpr int64_t kRecordedSteps = 8, kMostSteps = 1024;
 
 void expect_capacity(const char* field, int64_t value, int64_t most) {
   if (value < 1 || value > most) {
@@ -34,6 +39,12 @@ ScheduleLimits limits_of(const std::shared_ptr<Model>& model, const SamplerCapac
           .page_size = kPageSize};
 }
 
+int64_t steps_per_look(const Backend& backend, const SamplerCapacity& capacity) {
+  if (capacity.steps_per_look == 0) return backend.records() ? kRecordedSteps : 1;
+  expect_capacity("stepsPerLook", capacity.steps_per_look, kMostSteps);
+  return capacity.steps_per_look;
+}
+
 void expect_option(const char* field, bool ok, double value, const char* wanted) {
   if (!ok) fail(ErrorCode::invalid_argument, field, " is ", value, ", expected ", wanted);
 }
@@ -53,7 +64,8 @@ void check(const GenerationOptions& options) {
 }  // namespace
 
 Sampler::Sampler(std::shared_ptr<Model> model, const SamplerCapacity& capacity)
-    : model_(model), limits_(limits_of(model, capacity)), graph_(*model, limits_), schedule_(limits_) {}
+    : model_(model), limits_(limits_of(model, capacity)), steps_per_look_(steps_per_look(model->backend(), capacity)),
+      graph_(*model, limits_, steps_per_look_), schedule_(limits_) {}
 
 void Sampler::set_token_bytes(TokenBytes token_bytes) {
   const auto vocab_size = static_cast<size_t>(model_->config().vocab_size);
@@ -78,7 +90,9 @@ void Sampler::begin(const GenerationOptions& options) {
   model_->backend().synchronize();  // after an error in the middle of a step its ops may still read the batch
   stop_ = StopMatcher(options.stop_token_ids, options.stop_strings, token_bytes_, model_->config().vocab_size);
   options_ = options;
+  graph_.begin(options.sampling, options.stop_token_ids);
   schedule_.reset(options.max_new_tokens);
+  placed_ = false;
   generated_tokens_ = 0;
   weights_version_ = model_->version();
   begun_ = true;
@@ -105,35 +119,56 @@ RunResult Sampler::run(int64_t max_steps) {
   RunResult result;
   model_->freeze();
   begun_ = false;  // an error in the middle of a step leaves pages half filled: only begin() helps then
-  for (int64_t i = 0; i < max_steps && schedule_.waiting() + std::ssize(schedule_.active()) > 0; ++i) step(result);
+  for (int64_t done = 0; done < max_steps && schedule_.waiting() + std::ssize(schedule_.active()) > 0;) {
+    done += advance(max_steps - done, result);
+  }
   begun_ = true;
   result.pending = schedule_.waiting() + std::ssize(schedule_.active());
   result.generated_tokens = generated_tokens_;
   return result;
 }
 
-void Sampler::step(RunResult& result) {
+int64_t Sampler::advance(int64_t most, RunResult& result) {
+  const size_t before = schedule_.active().size();
   const Admission admission = schedule_.admit();
+  const std::vector<ActiveSample>& rows = schedule_.active();
+  if (!placed_ || rows.size() != before) graph_.place(rows, options_.max_new_tokens);
+  placed_ = true;
   graph_.prefill(admission.prefills);
   for (const Admission::Copy& copy : admission.copies) graph_.copy_page(copy);
+  if (rows.empty()) fail(ErrorCode::internal, "sampler: nothing could be admitted");
+  int64_t longest = 0;
+  for (const ActiveSample& row : rows) longest = std::max(longest, options_.max_new_tokens - std::ssize(row.tokens));
+  const int64_t steps = std::min({most, steps_per_look_, longest});
+  graph_.decode(steps);
+  collect(steps, result);
+  return steps;
+}
+
+/// Step by step, so that samples finish in the order in which they ended. What a row drew after its end is dropped.
+void Sampler::collect(int64_t steps, RunResult& result) {
   std::vector<ActiveSample>& rows = schedule_.active();
-  graph_.decode(rows, options_.sampling);
-  generated_tokens_ += std::ssize(rows);
-  size_t row = 0;
-  for (size_t b = 0, batch = rows.size(); b < batch; ++b) {
-    ActiveSample& sample = rows[row];
-    sample.last_token = graph_.tokens()[b];
-    ++sample.position;
-    sample.tokens.push_back(sample.last_token);
-    sample.logps.push_back(graph_.logps()[b]);
-    const bool stopped = stop_.ends(sample.last_token, sample.tail);
-    if (!stopped && std::ssize(sample.tokens) < options_.max_new_tokens) {
-      ++row;
-      continue;
+  std::vector<bool> ended(rows.size(), false);
+  const size_t before = result.finished.size();
+  for (int64_t step = 0; step < steps; ++step) {
+    for (size_t b = 0; b < rows.size(); ++b) {
+      if (ended[b]) continue;
+      ActiveSample& sample = rows[b];
+      ++sample.position;
+      sample.last_token = graph_.drawn().token(static_cast<int64_t>(b), sample.position);
+      sample.tokens.push_back(sample.last_token);
+      sample.logps.push_back(graph_.drawn().logp(static_cast<int64_t>(b), sample.position));
+      ++generated_tokens_;
+      const bool stopped = stop_.ends(sample.last_token, sample.tail);
+      if (!stopped && std::ssize(sample.tokens) < options_.max_new_tokens) continue;
+      ended[b] = true;
+      result.finished.push_back({sample.prompt, sample.sample, std::move(sample.tokens), std::move(sample.logps),
+                                 stopped});
     }
-    ActiveSample done = schedule_.finish(row);
-    result.finished.push_back({done.prompt, done.sample, std::move(done.tokens), std::move(done.logps), stopped});
   }
+  if (result.finished.size() == before) return;
+  schedule_.finish(ended);
+  placed_ = false;
 }
 
 void Sampler::end() {

@@ -18,6 +18,7 @@ struct SamplerCapacity {
   int64_t max_length = 0;          // longest prompt plus completion
   int64_t max_prefill_tokens = 0;  // rows of one prefill pass
   int64_t cache_tokens = 0;        // positions the cache can hold
+  int64_t steps_per_look = 0;      // decode steps after which the host looks at what was drawn; 0: as the backend likes
 };
 
 struct GenerationOptions {
@@ -63,16 +64,20 @@ class Sampler {
   std::vector<MemoryRow> memory() const { return graph_.memory(); }
 
  private:
-  void step(RunResult& result);
+  /// Admits, decodes up to `most` steps, and takes out what ended; returns the number of steps.
+  int64_t advance(int64_t most, RunResult& result);
+  void collect(int64_t steps, RunResult& result);
 
   std::shared_ptr<Model> model_;
   ScheduleLimits limits_;
+  int64_t steps_per_look_;
   DecodeGraph graph_;
   Schedule schedule_;
   TokenBytes token_bytes_;
   StopMatcher stop_;
   GenerationOptions options_;
   bool begun_ = false;
+  bool placed_ = false;  // the graph knows the active rows
   uint64_t weights_version_ = 0;
   int64_t generated_tokens_ = 0;
 };

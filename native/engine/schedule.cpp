@@ -105,11 +105,17 @@ bool Schedule::admit_sample(WaitingPrompt& prompt, Admission& admission) {
   return true;
 }
 
-ActiveSample Schedule::finish(size_t row) {
-  ActiveSample sample = std::move(active_[row]);
-  active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(row));
-  pages_.release(sample.pages);
-  return sample;
+void Schedule::finish(const std::vector<bool>& ended) {
+  size_t kept = 0;
+  for (size_t row = 0; row < active_.size(); ++row) {
+    if (ended[row]) {
+      pages_.release(active_[row].pages);
+    } else {
+      if (kept != row) active_[kept] = std::move(active_[row]);
+      ++kept;
+    }
+  }
+  active_.resize(kept);
 }
 
 }  // namespace selfrefine

@@ -68,8 +68,8 @@ class Schedule {
   void submit(int32_t number, std::vector<int32_t> tokens, int64_t samples);
   /// Admits as many samples as rows, pages and prefill allow.
   Admission admit();
-  /// Takes a finished sample out and frees its pages; the order of the others stays.
-  ActiveSample finish(size_t row);
+  /// Takes these rows out and frees their pages; the order of the others stays.
+  void finish(const std::vector<bool>& ended);
 
   std::vector<ActiveSample>& active() { return active_; }
   int64_t waiting() const { return waiting_samples_; }

@@ -63,7 +63,7 @@ void expect_segments(const char* op, const Tensor& segments, int64_t rows) {
 
 void expect_pages(const char* op, const Tensor& page_table, const Tensor& lengths, int64_t pages, int64_t page_size) {
   const int64_t max_pages = page_table.dim(1);
-  expect_in_range(op, "lengths", lengths, 1, max_pages * page_size + 1);
+  expect_in_range(op, "lengths", lengths, 0, max_pages * page_size + 1);
   for (int64_t b = 0; b < lengths.dim(0); ++b) {
     const int64_t used = (lengths.as<int32_t>()[b] + page_size - 1) / page_size;
     const int32_t* table = page_table.as<int32_t>() + b * max_pages;

@@ -16,7 +16,7 @@ void expect_increasing(const char* op, const char* field, const Tensor& indices,
 /// Throws ERR_INVALID_ARGUMENT unless the (S, 4) i32 tensor is a segment list over `rows` rows, as attention/op.h says.
 void expect_segments(const char* op, const Tensor& segments, int64_t rows);
 
-/// Throws ERR_INVALID_ARGUMENT unless each row has 1 to max_pages * page_size keys and the pages that hold them exist.
+/// Throws ERR_INVALID_ARGUMENT unless each row has 0 to max_pages * page_size keys and the pages that hold them exist.
 void expect_pages(const char* op, const Tensor& page_table, const Tensor& lengths, int64_t pages, int64_t page_size);
 
 }  // namespace selfrefine

@@ -14,6 +14,8 @@ struct Planted {
 
 /// Errors in the use of Hopper's instructions.
 const std::vector<Planted>& hopper_planted();
+/// Errors in recorded work.
+const std::vector<Planted>& graph_planted();
 
 /// Values on the heap, so that AddressSanitizer knows where they end.
 template <typename T>

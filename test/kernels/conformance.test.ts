@@ -1,6 +1,6 @@
 // Every op on every backend of this build, in both storage types: the result against the reference, the same bits on a
-// second run, with another number of threads, with frozen weights and where outputs may share memory with inputs, and
-// nothing written outside of the outputs.
+// second run, with another number of threads, with frozen weights, where outputs may share memory with inputs and where
+// indices lie in the backend's own memory, and nothing written outside of the outputs.
 import { describe, expect, test } from "@jest/globals";
 import { backends, missingBackends, ops, reference, type BackendUnderTest } from "./support/backends";
 import { makerOf, type OpCase } from "./support/case";
@@ -11,6 +11,11 @@ import { errorLimit, float64Limit, largestError } from "./support/tolerance";
 import { opCases } from "./cases";
 
 const byOp = new Map(ops.names.map((op) => [op, opCases.filter((opCase) => opCase.op === op)]));
+
+/** The ops of a decode step, whose indices ops may write. */
+const takesResident = new Set([
+  "EmbeddingForward", "RopeForward", "KvCacheWrite", "AttentionDecode", "SampleTokens", "AdvanceSamples",
+]);
 
 /** A case in one storage type, with what the reference makes of it. */
 interface Prepared {
@@ -76,6 +81,11 @@ function checkPlaced(backend: BackendUnderTest, wanted: Prepared, aligned: boole
     const packed = execute(backend.with(2), opCase.op, fields, { ...options, freeze: opCase.frozen });
     expect(packed.damage).toEqual([]);
     expect(differing(packed, first)).toEqual([]);
+  }
+  if (backend.isCuda && takesResident.has(opCase.op)) {
+    const resident = execute(backend.with(1), opCase.op, fields, { ...options, resident: true });
+    expect(resident.damage).toEqual([]);
+    expect(differing(resident, first)).toEqual([]);
   }
   for (const alias of opCase.aliases ?? []) {
     const aliased = run(1, alias);

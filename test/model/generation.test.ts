@@ -49,13 +49,13 @@ describe.each(devices)("%s", (device: Device) => {
       windowed.dispose();
     });
 
-  test("samples do not depend on batch, cache, prefill or order of submission, bit for bit", async () => {
+  test("samples do not depend on batch, cache, prefill, looks or order of submission, bit for bit", async () => {
     const together = await generate(model, prompts);
     expect(together.map(({ prompt, sample }) => [prompt, sample])).toEqual(
       prompts.flatMap(({ number, samples }) => Array.from({ length: samples as number }, (_, k) => [number, k])));
     const rooms: Partial<SamplerCapacity>[] = [
       { maxBatch: 1 }, { maxBatch: 3, maxPrefillTokens: 39 }, { maxBatch: 64 }, { cacheTokens: 16 * 5 },
-      { cacheTokens: 16 * 9 },
+      { cacheTokens: 16 * 9 }, { stepsPerLook: 1 }, { stepsPerLook: 3, maxBatch: 5 }, { stepsPerLook: 8 },
     ];
     for (const room of rooms) expect([room, await generate(model, prompts, {}, room)]).toEqual([room, together]);
     expect(await generate(model, [...prompts].reverse())).toEqual(together);
@@ -93,11 +93,22 @@ describe.each(devices)("%s", (device: Device) => {
     expect(stopped[0]?.finishReason).toBe("stop");
   });
 
-  test("stop strings are found across tokens", async () => {
+  test("samples end at the same token however rarely the host looks", async () => {
+    const unused = Array.from({ length: 40 }, () => 60); // more than a row looks for by itself
+    for (const stopTokenIds of [[], [7, 11, 20], [...unused, 7, 11, 20]]) {
+      const run = (stepsPerLook: number) =>
+        generate(model, prompts, { maxNewTokens: 20, stopTokenIds }, { maxBatch: 4, stepsPerLook });
+      const looking = await run(1);
+      expect(new Set(looking.map(({ tokens }) => tokens.length)).size > 3).toBe(stopTokenIds.length > 0);
+      for (const steps of [2, 5, 8, 20]) expect(await run(steps)).toEqual(looking);
+    }
+  });
+
+  test.each([1, 6])("stop strings are found across tokens, with a look each %i steps", async (stepsPerLook) => {
     const free = await generate(model, prompts, { maxNewTokens: 20 });
     const text = (tokens: number[]) => tokens.map((token) => letters[token]).join("");
     const stopAt = text((free[1] as { tokens: number[] }).tokens).slice(5, 8);
-    const sampler = new (nativeAddon().Sampler)(model, capacity());
+    const sampler = new (nativeAddon().Sampler)(model, capacity({ stepsPerLook }));
     const { bytes, offsets } = tokenBytes();
     sampler.setTokenBytes(bytes, offsets);
     const stopStrings = ["#never#", stopAt].map((string) => new TextEncoder().encode(string));

@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { readLlama2c } from "../../src/checkpoint/llama2c";
-import { nativeAddon, type Device, type DType, type NativeModel } from "../../src/native";
+import {
+  nativeAddon, type Device, type DType, type NativeModel, type SamplerCapacity,
+} from "../../src/native";
 import { loadTokenizer } from "../../src/text/convert";
 import { sharedPath, testWith } from "../data/shared";
 import { relativeError } from "./support/closeness";
@@ -187,6 +189,20 @@ describe.each(gpus)("%s", (device) => {
     expect(mine.map(({ tokens }) => tokens)).toEqual(cpu.map(({ tokens }) => tokens));
     const logps = (samples: typeof mine) => samples.flatMap((sample) => sample.logps);
     expect(relativeError(logps(mine), logps(cpu))).toBeLessThan(logpLimit);
+  });
+
+  test("samples depend neither on batch nor on how often the host looks, bit for bit", async () => {
+    const model = await randomOn(device);
+    const prompts = [1, 17, 33, 40, 5].map((length, number) => (
+      { tokens: Array.from({ length }, (_, i) => 3 + ((i * 7 + number * 11) % 57)), samples: 1 + number }));
+    const options = { maxNewTokens: 20, stopTokenIds: [7, 11, 20] };
+    const run = (way: Partial<SamplerCapacity>) => generate(model, prompts, options, way);
+    const alone = await run({ maxBatch: 1, stepsPerLook: 1 });
+    expect(new Set(alone.map(({ tokens }) => tokens.length)).size).toBeGreaterThan(3);
+    for (const way of [{}, { maxBatch: 3 }, { maxBatch: 64, stepsPerLook: 5 }, { maxBatch: 6, cacheTokens: 16 * 12 }]) {
+      expect([way, await run(way)]).toEqual([way, alone]);
+    }
+    model.dispose();
   });
 
   const weights = sharedPath("stories260K", "stories260K.bin");

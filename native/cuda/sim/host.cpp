@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "cuda/sim/device_memory.h"
+#include "cuda/sim/graph.h"
 
 namespace {
 
@@ -69,22 +70,29 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorName(cudaError_t) { return "cudaError"; }
-const char* cudaGetErrorString(cudaError_t) { return "error of the simulated GPU"; }
+const char* cudaGetErrorString(cudaError_t error) {
+  if (error == cudaErrorStreamCaptureUnsupported) return "not allowed while a stream is captured";
+  if (error == cudaErrorStreamCaptureInvalidated) return "the capture met what is not allowed";
+  return "error of the simulated GPU";
+}
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   *memory = nullptr;
+  if (const cudaError_t error = cudasim::expect_no_capture()) return error;
   if (bytes > kMemory) return cudaErrorMemoryAllocation;
   *memory = cudasim::DeviceMemory::instance().allocate(bytes);
   return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 
 cudaError_t cudaFree(void* memory) {
+  if (const cudaError_t error = cudasim::expect_no_capture()) return error;
   if (memory != nullptr) cudasim::DeviceMemory::instance().release(memory);
   return cudaSuccess;
 }
 
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
   *memory = nullptr;
+  if (const cudaError_t error = cudasim::expect_no_capture()) return error;
   if (bytes > kMemory) return cudaErrorMemoryAllocation;
   *memory = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
   if (*memory == nullptr) return cudaErrorMemoryAllocation;
@@ -97,32 +105,33 @@ cudaError_t cudaFreeHost(void* memory) {
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  if (const cudaError_t error = cudasim::expect_no_capture()) return error;
   const cudasim::DeviceAccess access;
   if (bytes > 0) std::memmove(to, from, bytes);
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
-  return cudaMemcpy(to, from, bytes, kind);
-}
-
-cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
-  const cudasim::DeviceAccess access;
-  if (bytes > 0) std::memset(memory, value, bytes);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  cudasim::submit(stream, [=] {
+    const cudasim::DeviceAccess access;
+    if (bytes > 0) std::memmove(to, from, bytes);
+  });
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  cudasim::submit(stream, [=] {
+    const cudasim::DeviceAccess access;
+    if (bytes > 0) std::memset(memory, value, bytes);
+  });
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+
+cudaError_t cudaDeviceSynchronize() { return cudasim::expect_no_capture(); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = nullptr;
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudasim::expect_no_capture(); }
 cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }

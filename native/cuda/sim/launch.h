@@ -1,11 +1,12 @@
-// LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...): runs all blocks and returns; a kernel's error is
-// thrown as ERR_CUDA.
+// LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...): runs all blocks and returns, or keeps the launch for
+// a graph; a kernel's error is thrown as ERR_CUDA.
 #pragma once
 
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include "cuda/sim/graph.h"
 #include "cuda/sim/host.h"
 #include "cuda/sim/language.h"
 
@@ -21,15 +22,18 @@ struct Launch {
 void run(const Launch& launch, void (*entry)(const void* arguments), const void* arguments);
 
 template <typename... Parameters, typename... Arguments>
-void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t,
-            Arguments&&... arguments) {
+void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+            cudaStream_t stream, Arguments&&... arguments) {
   using Values = std::tuple<std::remove_const_t<Parameters>...>;
-  const std::pair<void (*)(Parameters...), Values> call(kernel, Values(std::forward<Arguments>(arguments)...));
+  using Call = std::pair<void (*)(Parameters...), Values>;
+  const Call call(kernel, Values(std::forward<Arguments>(arguments)...));
   const auto entry = [](const void* given) {
-    const auto& [function, values] = *static_cast<const decltype(call)*>(given);
+    const auto& [function, values] = *static_cast<const Call*>(given);
     std::apply(function, values);
   };
-  run({name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes}, entry, &call);
+  const Launch launch{name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes};
+  if (!is_capturing(stream)) return run(launch, entry, &call);
+  submit(stream, [launch, entry, call] { run(launch, entry, &call); });
 }
 
 }  // namespace cudasim

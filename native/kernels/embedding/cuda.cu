@@ -77,9 +77,9 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void CudaBackend::compute(const EmbeddingForward& op) {
-  expect_in_range("embedding_forward", "tokens", op.tokens, 0, op.weight.dim(0));
+  if (!on_device(op.tokens)) expect_in_range("embedding_forward", "tokens", op.tokens, 0, op.weight.dim(0));
   const int64_t n = op.out.dim(0), row_bytes = op.out.dim(1) * size_of(op.out.dtype);
-  copy_rows(op.out.data, op.weight.data, upload(Table::tokens, op.tokens.as<int32_t>(), n), n, row_bytes, stream_);
+  copy_rows(op.out.data, op.weight.data, indices(Table::tokens, op.tokens), n, row_bytes, stream_);
   launched("embedding_forward");
 }
 

@@ -54,8 +54,10 @@ void CpuBackend::compute(const AttentionDecode& op) {
   const int64_t cuts = std::clamp((wanted + rows - 1) / std::max<int64_t>(rows, 1), int64_t{1}, heads);
   const ThreadScratch scratch = thread_scratch(isa_.kv_cache.decode_scratch(op, (heads + cuts - 1) / cuts));
   pool_.parallel_for(rows * cuts, [&](int64_t task, int thread) {
-    const int64_t cut = task % cuts;
-    isa_.kv_cache.decode(op, task / cuts, cut * heads / cuts, (cut + 1) * heads / cuts, scratch.of(thread));
+    const int64_t row = task / cuts, begin = task % cuts * heads / cuts, end = (task % cuts + 1) * heads / cuts;
+    if (op.lengths.as<int32_t>()[row] > 0) return isa_.kv_cache.decode(op, row, begin, end, scratch.of(thread));
+    const int64_t bytes = op.num_heads / heads * op.out.dim(2) * size_of(op.out.dtype);
+    std::memset(op.out.as<char>() + (row * heads + begin) * bytes, 0, static_cast<size_t>((end - begin) * bytes));
   });
 }
 

@@ -54,17 +54,27 @@ DecodeKernel<T> kernel_for(int64_t d, int64_t group, bool vector) {
   return group <= 4 ? kernel_for<T, 4>(d) : kernel_for<T, 8>(d);
 }
 
-int64_t seen_keys(int64_t length, int64_t window) { return window > 0 ? std::min(length, window) : length; }
+/// How many splits the longest row has. Lengths on the device are not known here, but a bound of them is: a split
+/// without keys costs little.
+int64_t splits_of(const AttentionDecode& op, bool lengths_known) {
+  int64_t longest = op.page_table.dim(1) * op.k_cache.dim(2);
+  if (op.max_length > 0) longest = std::min(longest, op.max_length);
+  const int32_t* lengths = op.lengths.as<int32_t>();
+  if (lengths_known) longest = *std::max_element(lengths, lengths + op.lengths.dim(0));
+  const int64_t seen = op.window > 0 ? std::min<int64_t>(longest, op.window) : longest;
+  return std::max<int64_t>(1, (seen + kSplitKeys - 1) / kSplitKeys);
+}
 
 }  // namespace
 
 }  // namespace cuda
 
 void CudaBackend::compute(const KvCacheWrite& op) {
-  expect_in_range("kv_cache_write", "slots", op.slots, -1, op.k_cache.dim(0) * op.k_cache.dim(2));
+  const int64_t all_slots = op.k_cache.dim(0) * op.k_cache.dim(2);
+  if (!on_device(op.slots)) expect_in_range("kv_cache_write", "slots", op.slots, -1, all_slots);
   const int64_t rows = op.qkv.dim(0), row_bytes = op.k_cache.dim(3) * size_of(op.qkv.dtype);
   if (rows == 0 || row_bytes == 0) return;
-  const int32_t* slots = upload(Table::slots, op.slots.as<int32_t>(), rows);
+  const int32_t* slots = indices(Table::slots, op.slots);
   const auto bits = reinterpret_cast<uintptr_t>(op.k_cache.data) | reinterpret_cast<uintptr_t>(op.v_cache.data) |
                     reinterpret_cast<uintptr_t>(op.qkv.data) | static_cast<uintptr_t>(row_bytes);
   const auto write = bits % sizeof(uint4) == 0      ? cuda::write_rows<uint4>
@@ -86,12 +96,13 @@ void CudaBackend::compute(const KvCacheCopyPage& op) {
 }
 
 void CudaBackend::compute(const AttentionDecode& op) {
-  expect_pages("attention_decode", op.page_table, op.lengths, op.k_cache.dim(0), op.k_cache.dim(2));
+  const bool lengths_known = !on_device(op.lengths);
+  if (lengths_known && !on_device(op.page_table)) {
+    expect_pages("attention_decode", op.page_table, op.lengths, op.k_cache.dim(0), op.k_cache.dim(2));
+  }
   const int64_t rows = op.qkv.dim(0), kv_heads = op.k_cache.dim(1), d = op.k_cache.dim(3);
   if (rows == 0 || d == 0) return;
-  const int32_t* lengths = op.lengths.as<int32_t>();
-  const int64_t longest = *std::max_element(lengths, lengths + rows);
-  const int64_t splits = (cuda::seen_keys(longest, op.window) + cuda::kSplitKeys - 1) / cuda::kSplitKeys;
+  const int64_t splits = cuda::splits_of(op, lengths_known);
   visit_device(op.qkv.dtype, [&](auto zero) {
     using T = decltype(zero);
     cuda::DecodeTask<T> task{};
@@ -99,8 +110,8 @@ void CudaBackend::compute(const AttentionDecode& op) {
     task.qkv = op.qkv.as<T>();
     task.k_cache = op.k_cache.as<T>();
     task.v_cache = op.v_cache.as<T>();
-    task.page_table = upload(Table::pages, op.page_table.as<int32_t>(), op.page_table.elements());
-    task.lengths = upload(Table::lengths, lengths, rows);
+    task.page_table = indices(Table::pages, op.page_table);
+    task.lengths = indices(Table::lengths, op.lengths);
     task.max_pages = op.page_table.dim(1);
     task.page_size = op.k_cache.dim(2);
     task.d = static_cast<int>(d);

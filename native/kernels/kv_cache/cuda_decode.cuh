@@ -150,14 +150,19 @@ __global__ void __launch_bounds__(kDecodeThreads) decode_kernel(const __grid_con
   const int64_t row = blockIdx.x, kv_head = blockIdx.y;
   const int split = static_cast<int>(blockIdx.z), thread = static_cast<int>(threadIdx.x);
   const Split keys = split_of(task, row, split);
-  if (keys.count <= 0) return;
+  const int group = task.heads / task.kv_heads;
+  if (keys.count <= 0) {
+    if (split > 0) return;
+    T* out = task.out + (row * task.heads + kv_head * group) * task.d;  // a row of length 0
+    for (int i = thread; i < group * task.d; i += kDecodeThreads) out[i] = from_float<T>(0);
+    return;
+  }
 
   for (int j = thread; j < keys.count; j += kDecodeThreads) {
     const int64_t key = keys.begin + j, page = quotient(key, task.page_size);
     const int64_t number = task.page_table[row * task.max_pages + page];
     offsets[j] = ((number * task.kv_heads + kv_head) * task.page_size + key - page * task.page_size) * task.d;
   }
-  const int group = task.heads / task.kv_heads;
   for (int done = 0; done < group; done += kHeads) {
     const int heads = min(group - done, kHeads);
     const int64_t head = kv_head * group + done;
@@ -204,6 +209,7 @@ __global__ void __launch_bounds__(kCombineThreads) combine_kernel(const __grid_c
   for (; splits < task.splits && split_of(task, row, splits).count > 0; ++splits) {
     highest = fmaxf(highest, partials[splits * stride + task.d]);
   }
+  if (splits == 0) return;
   for (int i = static_cast<int>(threadIdx.x); i < task.d; i += kCombineThreads) {
     float sum = 0, total = 0;
     for (int s = 0; s < splits; ++s) {

@@ -44,6 +44,7 @@ void AttentionDecode::check() const {
   expect(op, "out", out, {b, num_heads, k_cache.dim(3)}, k_cache.dtype);
   expect(op, "page_table", page_table, {b, page_table.dim(1)}, DType::i32);
   expect(op, "lengths", lengths, {b}, DType::i32);
+  expect_that(op, max_length >= 0, "max_length must not be negative");
 }
 
 }  // namespace selfrefine

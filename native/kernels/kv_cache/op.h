@@ -30,17 +30,19 @@ struct KvCacheCopyPage {
 
 /// One query row per sequence over its cached keys, the row's own key included (it was written before).
 /// The row's position is lengths[b] - 1; keys at distance >= window are not seen. A row's result does not depend on
-/// the other rows.
+/// the other rows. A row of length 0 stands for none: its result is 0.
 struct AttentionDecode {
   Tensor out;         // (B, H, D) T
   Tensor qkv;         // (B, G, D) T: only the query heads are read
   Tensor k_cache;     // (pages, K, page_size, D) T
   Tensor v_cache;     // (pages, K, page_size, D) T
   Tensor page_table;  // (B, max_pages) i32
-  Tensor lengths;     // (B) i32: keys of this sequence, at least 1
+  Tensor lengths;     // (B) i32: keys of this sequence
   int num_heads = 0;  // H
   float scale = 0;
   int window = 0;     // 0 = unlimited
+  int64_t max_length = 0;  // no row has more keys, for a backend that must size its work before it can see lengths;
+                           // 0 = as many as the page table has room for
   void check() const;
 };
 

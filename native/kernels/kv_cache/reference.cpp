@@ -43,7 +43,7 @@ void decode_head(const AttentionDecode& op, int64_t b, int64_t h) {
     total += p;
   }
   T* out = op.out.as<T>() + (b * op.num_heads + h) * d;
-  for (int64_t i = 0; i < d; ++i) out[i] = store<T>(sum[static_cast<size_t>(i)] / total);
+  for (int64_t i = 0; i < d; ++i) out[i] = store<T>(length == 0 ? 0 : sum[static_cast<size_t>(i)] / total);
 }
 
 }  // namespace

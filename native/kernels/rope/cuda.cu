@@ -116,7 +116,7 @@ auto kernel_for(bool interleaved, bool is_packed) {
 
 void CudaBackend::rotate(const Tensor& qkv, const Tensor& positions, const Tensor& inv_freq, int heads,
                          bool interleaved, float sign) {
-  expect_in_range("rope", "positions", positions, 0, kRopeMaxPosition);
+  if (!on_device(positions)) expect_in_range("rope", "positions", positions, 0, kRopeMaxPosition);
   const int64_t rows = qkv.dim(0), head_size = qkv.dim(2), half = head_size / 2;
   // Few rows: a thread for every two heads. Many: just enough threads to fill the GPU, each with more heads.
   const int64_t row_threads = rows * lane_groups(half), full = int64_t{properties_.multiProcessorCount} * 2048;
@@ -126,7 +126,7 @@ void CudaBackend::rotate(const Tensor& qkv, const Tensor& positions, const Tenso
   const RopeShape shape{row_threads * slices, qkv.dim(1) * head_size, static_cast<int>(head_size), heads,
                         heads_per_thread,     slices,                 sign};
   if (shape.threads == 0) return;
-  const int32_t* device_positions = upload(Table::positions, positions.as<int32_t>(), rows);
+  const int32_t* device_positions = indices(Table::positions, positions);
   const float* frequencies = inv_freq.as<float>();
   visit_device(qkv.dtype, [&](auto zero) {
     using T = decltype(zero);

@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <cfloat>
 #include <utility>
-#include <vector>
 
-#include "core/philox.h"
 #include "cuda/cuda_backend.h"
+#include "cuda/philox.cuh"
 #include "kernels/sampling/cuda_select.cuh"
 
 namespace selfrefine {
@@ -24,10 +23,12 @@ struct SampleTask {
   int32_t* tokens;
   float* logps;
   const float* logits;
-  const float* uniforms;  // a row's draw; null: greedy
+  const int32_t* keys;    // (B, 3)
+  uint64_t seed;
   int32_t* damaged_row;   // 1 + a row without a distribution; its token is not written
   int64_t size, segment;
   float inverse_temperature;
+  bool is_greedy;
   int64_t top_k;
   float top_p, min_p;
 };
@@ -152,7 +153,7 @@ __global__ void __launch_bounds__(kThreads, 1) sample_kernel(const __grid_consta
   }
   row.highest = all.highest;
   int64_t token;
-  if (task.uniforms == nullptr) {
+  if (task.is_greedy) {
     token = first_maximum<kThreads, kWidth>(row);
   } else {
     Kept kept;
@@ -165,20 +166,15 @@ __global__ void __launch_bounds__(kThreads, 1) sample_kernel(const __grid_consta
       const float mass = row.mass(logit);
       return mass < task.min_p ? 0.0f : mass;
     };
-    const double uniform = task.uniforms[b];
+    const auto part = [&](int i) { return static_cast<uint32_t>(task.keys[3 * b + i]); };
+    const uint2 seed = make_uint2(static_cast<uint32_t>(task.seed), static_cast<uint32_t>(task.seed >> 32));
+    const double uniform = uniform_in_open(philox4x32(make_uint4(part(0), part(1), part(2), 0), seed).x);
     token = locate<kThreads, false>(row.logits, row.size, task.segment, uniform, kept_mass);
   }
   if (threadIdx.x != 0) return;
   task.tokens[b] = static_cast<int32_t>(token);
   const double logit = row.logits[token];
   task.logps[b] = static_cast<float>(logit - static_cast<double>(all.highest) - log(static_cast<double>(all.sum)));
-}
-
-float uniform_of(const SampleTokens& op, int64_t b) {
-  const int32_t* key = op.keys.as<int32_t>() + 3 * b;
-  const PhiloxBlock counter = {static_cast<uint32_t>(key[0]), static_cast<uint32_t>(key[1]),
-                               static_cast<uint32_t>(key[2]), 0};
-  return uniform_open(philox4x32(counter, {static_cast<uint32_t>(op.seed), static_cast<uint32_t>(op.seed >> 32)})[0]);
 }
 
 }  // namespace
@@ -188,13 +184,13 @@ float uniform_of(const SampleTokens& op, int64_t b) {
 void CudaBackend::compute(const SampleTokens& op) {
   const int64_t rows = op.logits.dim(0), v = op.logits.dim(1);
   if (rows == 0) return;
-  std::vector<float> uniforms(static_cast<size_t>(op.temperature > 0 ? rows : 0));
-  for (size_t b = 0; b < uniforms.size(); ++b) uniforms[b] = cuda::uniform_of(op, static_cast<int64_t>(b));
   cuda::SampleTask task{};
   task.tokens = op.tokens.as<int32_t>();
   task.logps = op.logps.as<float>();
   task.logits = op.logits.as<float>();
-  if (!uniforms.empty()) task.uniforms = upload(Table::keys, uniforms.data(), rows);
+  task.is_greedy = op.temperature == 0;
+  task.keys = indices(Table::keys, op.keys);
+  task.seed = op.seed;
   task.damaged_row = damaged_row();
   task.size = v;
   constexpr int64_t kUnits = cuda::kSegments * cuda::kSegmentUnit;

@@ -3,6 +3,7 @@ import { casesOf, type GradientCase, type OpCase } from "../support/case";
 import * as attention from "./attention";
 import * as cast from "./cast";
 import * as embedding from "./embedding";
+import * as generation from "./generation";
 import * as kvCache from "./kv-cache";
 import * as lmHead from "./lm-head";
 import * as matmul from "./matmul";
@@ -18,5 +19,6 @@ export const gradientCases: GradientCase[] = [embedding, rmsnorm, rope, matmul, 
 
 export const opCases: OpCase[] = [
   ...gradientCases.flatMap(casesOf),
-  ...[rmsnorm, matmul, swiglu, preference, optimizer, cast, kvCache, sampling].flatMap((family) => family.cases),
+  ...[rmsnorm, matmul, swiglu, preference, optimizer, cast, kvCache, sampling, generation]
+    .flatMap((family) => family.cases),
 ];

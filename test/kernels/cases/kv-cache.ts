@@ -93,5 +93,7 @@ export const cases: OpCase[] = [
   decode({ ...pool, pageSize: 1 }, [1, 11, 4]), decode({ ...pool, pages: 1, pageSize: 5 }, [5, 2, 3]),
   decode(pool, [16, 33, 100], 0, [[3, 0], [10, 5], [2, 2]]),
   decode({ ...pool, pages: 3, pageSize: 5, d: 7 }, [5, 14, 11], 0, [[0, 2], [2, 1]]),
+  ...[0, 300].map((window) => decode({ ...pool, pages: 40, d: 16 }, [600, 0, 257, 1], window)),
+  decode({ ...pool, d: 7 }, [0, 16, 0]),
   decode(pool, Array.from({ length: 70 }, (_, i) => 1 + (i % 50))), decode(pool, []),
 ];

@@ -11,8 +11,11 @@ export interface NativeTensor {
 export interface NativeBackend {
   name: string;
   description: string;
-  /** Runs one op at once; `fields` carry the names of the op's C++ struct. */
-  run(op: string, fields: Record<string, unknown>): void;
+  /**
+   * Runs one op at once; `fields` carry the names of the op's C++ struct. `resident`: where the backend's memory is not
+   * the host's, index tensors lie in it too, as ops themselves write them.
+   */
+  run(op: string, fields: Record<string, unknown>, resident?: boolean): void;
   freeze(weights: NativeTensor[]): void;
   thaw(): void;
 }

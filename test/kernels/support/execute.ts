@@ -80,6 +80,8 @@ export interface ExecuteOptions {
   setup?: Step[];
   /** Every tensor begins at a multiple of 16 bytes. */
   aligned?: boolean;
+  /** Index tensors lie where ops wrote them, not where the host reaches them. */
+  resident?: boolean;
 }
 
 /** The memory of all tensors of a run, each placed once. */
@@ -107,13 +109,13 @@ class Arena {
 }
 
 export function execute(backend: NativeBackend, op: string, fields: Fields, options: ExecuteOptions): Outcome {
-  const { dtype, alias = {}, freeze = [], aligned = false } = options;
+  const { dtype, alias = {}, freeze = [], aligned = false, resident = false } = options;
   const arena = new Arena(dtype, aligned);
   for (const step of options.setup ?? []) backend.run(step.op, arena.native(step.fields, {}));
   const given = arena.native(fields, alias);
   if (freeze.length > 0) backend.freeze(freeze.map((name) => given[name] as NativeTensor));
   try {
-    backend.run(op, given);
+    backend.run(op, given, resident);
   } finally {
     if (freeze.length > 0) backend.thaw();
   }
