@@ -8,13 +8,13 @@ import { parseOptions } from "../config/parse";
 import { evaluationOptions } from "../config/run-options";
 import { writeJsonl } from "../data/jsonl";
 import type { Prediction } from "../data/records";
-import { readRecords } from "../data/table";
 import { accuracyOf } from "../evaluate/accuracy";
 import { compare } from "../evaluate/compare";
 import { fail } from "../errors";
 import { percent } from "../report/format";
 import { effectText } from "../report/results";
 import { decisiveDecoding, effectiveDecoding } from "../run/effective";
+import type { EvaluationSet } from "../run/questions";
 import { predictions } from "../run/stages/evaluate";
 import { asked } from "../run/stages/rows";
 import { drawPaths } from "../run/stages/sample";
@@ -33,13 +33,40 @@ import {
   textFlag,
 } from "./common";
 import type { Context } from "./context";
-import { showStage } from "./train-files";
+import { readNamed, showStage } from "./train-files";
 import type { Flags, Verb } from "./verb";
 import { inWork } from "./work-directory";
 
 const schema = evaluationOptions.extend(generationOptions.pick({ seed: true }).shape);
 
-async function examine(flags: Flags, context: Context, output: string): Promise<Prediction[]> {
+function parsePrediction(value: unknown, place: string): Prediction {
+  const { id, task, correct } = (value ?? {}) as Partial<Prediction>;
+  if (typeof id === "string" && typeof task === "string" && typeof correct === "boolean") return value as Prediction;
+  return fail("ERR_DATA", `${place}: no prediction as \`eval\` writes it: id, task and correct are wanted`, { place });
+}
+
+/** What to compare with, held to the questions before they are answered. @throws ERR_DATA */
+async function readEarlier(path: string, set: EvaluationSet): Promise<Prediction[]> {
+  const named = await readNamed(path, parsePrediction);
+  const asked = new Set(set.questions.map(({ id }) => id));
+  const other = named.find(({ record: { id, task } }) => task !== set.task.name || !asked.has(id));
+  if (other !== undefined || named.length !== asked.size) {
+    fail(
+      "ERR_DATA",
+      `${other?.name ?? path}: the paired test wants predictions on the same ${asked.size} questions of ` +
+        `${set.task.name}, each once; these are ${named.length}` +
+        (other === undefined ? "" : `, and "${other.record.id}" of ${other.record.task} is none of them`),
+      { path },
+    );
+  }
+  return named.map(({ record }) => record);
+}
+
+async function examine(
+  flags: Flags,
+  context: Context,
+  output: string,
+): Promise<{ judged: Prediction[]; earlier?: Prediction[] }> {
   const rules = generationRules.filter(({ option }) => option !== "num_samples");
   const options = parseOptions(schema, givenOptions(schema, flags), "evaluation options", rules as never);
   const { trigger, votes, seed, ...decoding } = options;
@@ -49,6 +76,8 @@ async function examine(flags: Flags, context: Context, output: string): Promise<
     });
   }
   const set = await openQuestions(flags);
+  const against = flags["compare"];
+  const earlier = against === undefined ? {} : { earlier: await readEarlier(String(against), set) };
   const identity = {
     model: await pathKey(String(flags["model"])),
     questions: set.key,
@@ -77,7 +106,7 @@ async function examine(flags: Flags, context: Context, output: string): Promise<
       const judged = predictions(set, next.value);
       await writeJsonl(output, judged);
       await rm(work, { recursive: true, force: true });
-      return judged;
+      return { judged, ...earlier };
     } finally {
       model.dispose();
     }
@@ -109,11 +138,7 @@ export const evalVerb: Verb = {
   ],
   run: async (flags, context) => {
     const output = await freeOutput(resolve(required(flags, "output", "a file")), flags["overwrite"]);
-    const earlier =
-      flags["compare"] === undefined
-        ? undefined
-        : ((await readRecords(String(flags["compare"]))) as Prediction[]);
-    const judged = await examine(flags, context, output);
+    const { judged, earlier } = await examine(flags, context, output);
     const accuracy = accuracyOf(judged);
     const comparison = earlier && compare(earlier, judged);
     context.terminal.finish();

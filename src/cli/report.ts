@@ -12,6 +12,19 @@ import type { RunSummary } from "../run/summary";
 import { textFlag } from "./common";
 import type { Verb } from "./verb";
 
+const PARTS = ["config", "data", "demonstrations", "examples", "matrix", "notes", "pairs", "stages", "student", "trainings"];
+
+/** @throws ERR_DATA when the file is no summary of a run, or of another version */
+async function readSummary(path: string): Promise<RunSummary> {
+  const summary = (await readJson(path)) as Partial<RunSummary> | null;
+  if (summary?.format !== 1) {
+    fail("ERR_DATA", `${path}: a summary of format 1 is wanted, got ${String(summary?.format)}`, { path });
+  }
+  const missing = PARTS.find((part) => !(part in summary));
+  if (missing !== undefined) fail("ERR_DATA", `${path}: no summary of a run: "${missing}" is missing`, { path });
+  return summary as RunSummary;
+}
+
 export const reportVerb: Verb = {
   name: "report",
   summary: "show a finished run and write its HTML report anew",
@@ -37,9 +50,7 @@ export const reportVerb: Verb = {
         { path },
       );
     }
-    const summary = (await readJson(path)) as RunSummary;
-    if (summary.format !== 1)
-      fail("ERR_DATA", `${path}: a summary of format 1 is wanted, got ${String(summary.format)}`, { path });
+    const summary = await readSummary(path);
     const output = resolve(String(flags["output"] ?? join(directory, REPORT_FILE)));
     await writeFileAtomic(output, renderReport(summary));
     context.emit({ type: "finished", report: output, matrix: summary.matrix });

@@ -1,6 +1,6 @@
 // Verb: reasoning paths of a model, of a task's questions or of prompts in a file.
-import { rm } from "node:fs/promises";
-import { resolve } from "node:path";
+import { mkdir, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { flagsOf, givenOptions } from "../config/flags";
 import { generationRules } from "../config/effects";
 import { generationOptions, type GenerationOptions } from "../config/options";
@@ -8,14 +8,14 @@ import { parseOptions } from "../config/parse";
 import { sampleOptions, type SampleOptions } from "../config/run-options";
 import { pathIssues } from "../config/run-rules";
 import { parsePromptRecord, type PromptRecord } from "../data/prompt-records";
-import { writeJsonl } from "../data/jsonl";
+import { JsonlWriter, readJsonl, writeJsonl } from "../data/jsonl";
 import type { SampledPath } from "../data/records";
 import { fail } from "../errors";
 import type { Model } from "../model";
 import { decisiveDecoding, effectiveDecoding } from "../run/effective";
 import { asked } from "../run/stages/rows";
-import { drawPaths } from "../run/stages/sample";
-import { pathKey } from "../run/store";
+import { drawPaths, FLUSH_MS } from "../run/stages/sample";
+import { pathKey, scratchDirectory } from "../run/store";
 import { sample } from "../sample/sample";
 import type { Asked } from "../refine/sample-paths";
 import { renderChat } from "../text/chat-template";
@@ -79,28 +79,58 @@ async function samplePaths(
   });
 }
 
-/** Prompts that are complete as they stand: completions in their order, the record's own fields kept. */
-async function samplePrompts(
+/** All completions of one prompt, in the order of their numbers: a line of the file of unfinished work. */
+interface Completed {
+  place: number;
+  records: { sample: number; [field: string]: unknown }[];
+}
+
+/** Completions by prompt; those of an interrupted attempt are found in `work`, and only the others are drawn. */
+async function drawPrompts(
   model: Model,
   prompts: readonly PromptRecord[],
-  options: Partial<GenerationOptions>,
+  options: Partial<GenerationOptions> & Pick<GenerationOptions, "num_samples">,
   context: Context,
-): Promise<unknown[]> {
-  const texts = prompts.map(({ prompt }) =>
-    typeof prompt === "string" ? prompt : renderChat(model.tokenizer, prompt, { addGenerationPrompt: true }),
-  );
-  const rows: { place: number; sample: number; record: unknown }[] = [];
-  for await (const event of sample(model, texts, options, { signal: context.signal })) {
-    if (event.type === "progress") {
-      showStage({ ...event, stage: "sample", unit: "samples" }, context);
-      continue;
+  work: string,
+): Promise<Completed[]> {
+  const partial = join(scratchDirectory(work), "completions.partial.jsonl");
+  await mkdir(scratchDirectory(work), { recursive: true });
+  const writer = await JsonlWriter.open(partial); // cuts a half-written last line off
+  const finished = new Map<number, Completed>();
+  const begun = new Map<number, Completed>();
+  let flushed = Date.now();
+  try {
+    for await (const { value } of readJsonl(partial)) finished.set((value as Completed).place, value as Completed);
+    const texts = prompts.map(({ prompt }) =>
+      typeof prompt === "string" ? prompt : renderChat(model.tokenizer, prompt, { addGenerationPrompt: true }),
+    );
+    const open = texts.map((prompt, key) => ({ prompt, key })).filter(({ key }) => !finished.has(key));
+    const before = finished.size * options.num_samples;
+    for await (const event of sample(model, open, options, { signal: context.signal })) {
+      if (event.type === "progress") {
+        const all = { finished: before + event.finished, total: before + event.total };
+        showStage({ type: "progress", stage: "sample", unit: "samples", ...all }, context);
+        if (Date.now() - flushed > FLUSH_MS) {
+          await writer.flush();
+          flushed = Date.now();
+        }
+        continue;
+      }
+      const place = open[event.prompt]!.key;
+      const { text: completion, sample: number, finish_reason, logps } = event;
+      const logp = logps.reduce((sum, one) => sum + one, 0);
+      const one = begun.get(place) ?? { place, records: [] };
+      begun.set(place, one);
+      one.records.push({ ...prompts[place]!.record, sample: number, completion, finish_reason, logp });
+      if (one.records.length < options.num_samples) continue;
+      one.records.sort((a, b) => a.sample - b.sample);
+      finished.set(place, one);
+      await writer.write(one);
     }
-    const { text, sample: index, finish_reason, logps } = event;
-    const logp = logps.reduce((sum, one) => sum + one, 0);
-    const record = { ...prompts[event.prompt]!.record, sample: index, completion: text, finish_reason, logp };
-    rows.push({ place: event.prompt, sample: index, record });
+  } finally {
+    await writer.close();
   }
-  return rows.sort((a, b) => a.place - b.place || a.sample - b.sample).map(({ record }) => record);
+  return [...finished.values()].sort((a, b) => a.place - b.place);
 }
 
 async function fromPrompts(flags: Flags, context: Context, output: string): Promise<number> {
@@ -126,11 +156,21 @@ async function fromPrompts(flags: Flags, context: Context, output: string): Prom
   );
   const path = String(flags["prompts"]);
   const prompts = (await readNamed(path, parsePromptRecord)).map(({ record }) => record);
+  const identity = {
+    model: await pathKey(String(flags["model"])),
+    prompts: prompts.map(({ record }) => record),
+    options: decisiveDecoding(options),
+  };
   const model = await openModel(flags, context);
   try {
-    const rows = await samplePrompts(model, prompts, effectiveDecoding(options), context);
-    await writeJsonl(output, rows);
-    return rows.length;
+    return await inWork(output, identity, async (work) => {
+      sayResumable(context);
+      const decoding = { ...effectiveDecoding(options), num_samples: options.num_samples };
+      const rows = (await drawPrompts(model, prompts, decoding, context, work)).flatMap(({ records }) => records);
+      await writeJsonl(output, rows);
+      await rm(work, { recursive: true, force: true });
+      return rows.length;
+    });
   } finally {
     model.dispose();
   }

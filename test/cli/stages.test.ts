@@ -195,6 +195,19 @@ describe("the verbs in a chain", () => {
     expect(events(json).at(-1)).toMatchObject({ type: "finished", n: 6 });
   });
 
+  test("eval holds what it compares with to the questions, before it answers them", async () => {
+    writeFileSync(join(place.path, "prose.jsonl"), JSON.stringify({ id: "1", text: "no prediction" }));
+    const args = ["eval", "--model", "tuned", ...QUESTIONS.slice(0, 4), ...PROMPTS, "--output", "cmp.jsonl", "--json"];
+    const outcome = await cli([...args, "--wordproblems-test", "4", "--compare", "tuned.jsonl"]);
+    expect([outcome.code, outcome.stderr]).toEqual([
+      3,
+      expect.stringMatching(/tuned\.jsonl:5: the paired test wants predictions on the same 4 questions/),
+    ]);
+    expect(events(outcome).map(({ type }) => type)).toEqual(["error"]);
+    const odd = await cli([...args, "--compare", "prose.jsonl"]);
+    expect(odd.stderr).toContain("prose.jsonl:1: no prediction as `eval` writes it");
+  });
+
   test("report shows a finished run again; inspect its stages and checkpoints", async () => {
     expect((await done(["report", "run", "--output", "page.html"])).stdout).toContain("self-refined");
     expect(readFileSync(join(place.path, "page.html"), "utf8")).toContain("</html>");
@@ -221,6 +234,29 @@ describe("records of the field's other shapes", () => {
     ]);
     await done([...args, "--temperature", "0", "--output", "greedy.jsonl"]);
     expect(records("greedy.jsonl").length).toBe(3);
+  });
+
+  test("completions of prompts that were interrupted are, after the same command again, what they would have been", async () => {
+    const lines = Array.from({ length: 60 }, (_, n) => JSON.stringify({ prompt: `Question ${n}\nAnswer:\n`, n }));
+    writeFileSync(join(place.path, "many.jsonl"), lines.join("\n"));
+    const draw = (output: string) => ["sample", "--model", base, "--prompts", "many.jsonl", "--max-new-tokens", "120",
+      "--max-batch", "4", "--n-direct", "2", "--output", output, "--json"];
+    let sent = false;
+    const interrupted = await cli(draw("part.jsonl"), {
+      onEvent: (event, child) => {
+        if (sent || event.type !== "progress" || (event["finished"] as number) <= 20) return;
+        sent = child.kill("SIGINT");
+      },
+    });
+    expect([interrupted.code, interrupted.stderr]).toEqual([130, expect.stringContaining("go on with: selfrefine sample")]);
+    expect(existsSync(join(place.path, "part.jsonl"))).toBe(false);
+    const resumed = await cli(draw("part.jsonl"));
+    const first = events(resumed).find(({ type }) => type === "progress");
+    expect([resumed.code, first?.["finished"]]).toEqual([0, expect.any(Number)]);
+    expect(first?.["finished"]).toBeGreaterThan(8);
+    expect((await cli(draw("straight.jsonl"))).code).toBe(0);
+    expect(records("part.jsonl")).toEqual(records("straight.jsonl"));
+    expect(existsSync(join(place.path, "part.jsonl.work"))).toBe(false);
   });
 
   test("prompt and completion as text trains", async () => {
@@ -268,10 +304,11 @@ describe("outputs", () => {
   test("are written by one process at a time", async () => {
     const train = ["sft", "--model", base, "--train", "demos.jsonl", "--output", "one", ...PROMPTS, ...TRAIN];
     let second: Promise<Outcome> | undefined;
-    const first = await cli([...train, "--num-train-epochs", "60", "--json"], {
+    // Longer than any machine takes to start the second one: it ends when that has said what it has to say.
+    const first = await cli([...train, "--num-train-epochs", "1000000", "--json"], {
       onEvent: (event, child) => {
         if (event.type !== "train_step" || second) return;
-        second = cli([...train, "--num-train-epochs", "60"]).finally(() => child.kill("SIGINT"));
+        second = cli([...train, "--num-train-epochs", "1000000"]).finally(() => child.kill("SIGINT"));
       },
     });
     expect(first.code).toBe(130);

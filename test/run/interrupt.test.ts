@@ -177,7 +177,7 @@ test("two processes do not compute one stage at a time", async () => {
   const output = join(place.path, "busy");
   writeFileSync(
     join(place.path, "slow.json"),
-    JSON.stringify({ ...TINY_RUN, sft: { ...TINY_RUN.sft, num_train_epochs: 60 } }),
+    JSON.stringify({ ...TINY_RUN, sft: { ...TINY_RUN.sft, num_train_epochs: 1_000_000 } }),
   );
   let second: Promise<Outcome> | undefined;
   const slow = ["run", join(place.path, "slow.json"), "--output", output, "--json"];

@@ -18,7 +18,7 @@ export const SAMPLES_FILE = "samples.jsonl";
 /** One line a prompt: all its samples, or none. */
 const PARTIAL_FILE = "samples.partial.jsonl";
 /** What a killed process loses at most. */
-const FLUSH_MS = 5000;
+export const FLUSH_MS = 5000;
 
 const MODES: readonly SampleMode[] = ["cot", "direct"];
 const promptId = (mode: SampleMode, { task, id }: Pick<Asked, "task" | "id">): string =>
