@@ -157,6 +157,15 @@ async function setAside(target: string): Promise<{ path: string; mark: string } 
   return found[changed.indexOf(Math.max(...changed))];
 }
 
+/** What killed processes left of `target` beside it: half-written, or replaced and not yet removed. */
+async function sweep(target: string): Promise<void> {
+  for (const name of await readdir(dirname(target)).catch(() => [])) {
+    const [, of, mark = ""] = TEMPORARY.exec(name) ?? [];
+    if (of !== basename(target) || makerOf(mark).is !== "gone") continue;
+    await rm(join(dirname(target), name), { recursive: true, force: true });
+  }
+}
+
 /**
  * Makes a directory whose name appears only once `fill` has written all of it. `fill` gets a temporary sibling.
  * @throws ERR_IO when `path` exists and `replace` is not set, or on a system error; what `fill` throws passes through,
@@ -174,6 +183,7 @@ export async function atomicDirectory<T>(
     if (!options.replace && (await exists(target))) {
       fail("ERR_IO", `cannot write ${path}: it exists already; remove it or choose another name`, { path });
     }
+    await sweep(target);
     await mkdir(temporary, { recursive: true });
     const result = await fill(temporary);
     await syncTree(temporary);

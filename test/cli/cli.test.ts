@@ -97,6 +97,11 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
       2,
       "teacher options: seed has no effect unless the teacher's kind is procedural or openai; leave it out",
     ],
+    [
+      ["quickstart", "--set", "controls=[]", "--set", "wordproblems.train=0"],
+      3,
+      "error [ERR_DATA]: there are no train questions: wordproblems train has none",
+    ],
     [["quickstart", "--seeds", "1,1"], 2, 'error [ERR_CONFIG]: --seeds is "1,1", wanted different integers'],
     [["quickstart", "--set", "dpo.betta=1"], 2, "quickstart: dpo.betta: no such option; did you mean beta?"],
     [["quickstart", "--set", "beta"], 2, 'error [ERR_CONFIG]: --set "beta": wanted key=value'],

@@ -74,6 +74,18 @@ describe("a directory that a killed process had set aside", () => {
   });
 });
 
+test("what killed processes left of a directory goes with the next writing of it, and nothing else", async () => {
+  const gone = spawnSync(process.execPath, ["-e", "0"]).pid;
+  const name = (of: string, pid: number, end = "") => `.${of}.tmp-${pid}.0123abcd.0-0123abcd${end}`;
+  const ours = [name("swept", gone), name("swept", gone, ".old")];
+  const others = [`.swept.tmp-${process.ppid}-0123abcd`, name("swept2", gone), ".swept.tmp"];
+  for (const one of [...ours, ...others, "swept"]) mkdirSync(at(one));
+  await atomicDirectory(at("swept"), async () => undefined, { replace: true });
+  const left = readdirSync(directory).filter((entry) => entry.includes("swept"));
+  expect(left.sort()).toEqual([...others, "swept"].sort());
+  for (const one of left) rmSync(at(one), { recursive: true });
+});
+
 describe("marks of makers", () => {
   const linux = process.platform === "linux" ? test : test.skip;
 
