@@ -260,6 +260,7 @@ Napi::Object create_backend(const Napi::CallbackInfo& info) {
   const ForcedVariable isa("SELFREFINE_CPU_ISA", given.Get("isa"));
   const ForcedVariable cublaslt("SELFREFINE_CUBLASLT", given.Get("cublaslt"));
   const ForcedVariable compute("CUDASIM_COMPUTE", given.Get("compute"));
+  const ForcedVariable choices("SELFREFINE_CUBLASLT_CHOICES", given.Get("cublasltChoices"));
   const std::shared_ptr<Backend> backend = make_backend(options);
   Napi::Object object = Napi::Object::New(info.Env());
   object.Set("name", backend->name());

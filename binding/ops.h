@@ -5,7 +5,8 @@
 
 namespace selfrefine {
 
-/// { names, backends(), cpuIsas(), create({name, threads, isa, cublaslt}), philox(counter, key) }; see ops.cpp.
+/// { names, backends(), cpuIsas(), create({ name, threads, isa, cublaslt, cublasltChoices, compute }),
+/// philox(counter, key) }; see ops.cpp.
 Napi::Object make_ops(Napi::Env env);
 
 /// peakMeter(threads) -> { fmaFlops(seconds), bf16Flops(seconds), readBandwidth(bytes), copyBandwidth(bytes) }: rates a

@@ -67,8 +67,8 @@ class Backend {
   /// asked from any thread, at any time.
   virtual int64_t scratch_bytes() const { return 0; }
 
-  /// Weights that do not change until thaw(): a backend may keep its own packed form of them for MatmulForward.
-  /// freeze() replaces what was frozen before.
+  /// Weights that do not change until thaw(): a backend may keep its own packed form of them for MatmulForward, or use
+  /// kernels made for generation, whose sums (on cuda) need not round alike. freeze() replaces what was frozen before.
   virtual void freeze(std::span<const Tensor> weights) = 0;
   virtual void thaw() = 0;
 

@@ -4,6 +4,8 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 
 #include "core/error.h"
@@ -45,13 +47,12 @@ bool supported(const CudaGemm& gemm) {
 
 }  // namespace
 
-/// The library's descriptors of one kind of product, and the algorithm it chose; `found` false: none.
+/// The library's descriptors of one shape, and the algorithm; `usable` false: none does it.
 struct CublasLt::Plan {
   explicit Plan(const Functions& library) : functions(library) {}
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
   ~Plan() {
-    if (preference) functions.MatmulPreferenceDestroy(preference);
     for (const MatrixLayout layout : {first, second, result}) {
       if (layout) functions.MatrixLayoutDestroy(layout);
     }
@@ -61,13 +62,19 @@ struct CublasLt::Plan {
   const Functions& functions;
   MatmulDesc desc = nullptr;
   MatrixLayout first = nullptr, second = nullptr, result = nullptr;  // of b, a and c
-  MatmulPreference preference = nullptr;
-  bool found = false;
+  bool usable = false;
   MatmulAlgo algo{};
   size_t workspace_bytes = 0;
 };
 
-std::unique_ptr<CublasLt> CublasLt::load() {
+/// Where a product is computed.
+struct CublasLt::Operands {
+  void* out = nullptr;  // (m, n)
+  void* workspace = nullptr;
+  cudaStream_t stream{};
+};
+
+std::unique_ptr<CublasLt> CublasLt::load(const std::string& gpu) {
   const char* given = std::getenv(kVariable);
   const std::string choice = given != nullptr ? given : "";
   if (choice == "off") return nullptr;
@@ -81,13 +88,14 @@ std::unique_ptr<CublasLt> CublasLt::load() {
   Functions functions;
   Handle handle = nullptr;
   const std::string problem = start(library, functions, handle);
-  if (problem.empty()) return std::unique_ptr<CublasLt>(new CublasLt(functions, handle));
+  if (problem.empty()) return std::unique_ptr<CublasLt>(new CublasLt(functions, handle, gpu));
   if (choice.empty()) return nullptr;
   fail(ErrorCode::cuda, kVariable, "=", choice, ": ", problem,
        "; name a libcublasLt.so of CUDA 12 or 13, or \"off\" to do without");
 }
 
-CublasLt::CublasLt(const Functions& functions, Handle handle) : functions_(functions), handle_(handle) {}
+CublasLt::CublasLt(const Functions& functions, Handle handle, const std::string& gpu)
+    : functions_(functions), handle_(handle), choices_(gpu, description()) {}
 
 CublasLt::~CublasLt() {
   plans_.clear();
@@ -112,11 +120,6 @@ std::unique_ptr<CublasLt::Plan> CublasLt::make_plan(const CudaGemm& gemm) const 
   const auto describe = [&](MatmulDescAttribute attribute, auto value) {
     check(functions_.MatmulDescSetAttribute(plan->desc, attribute, &value, sizeof value), "MatmulDescSetAttribute");
   };
-  const auto prefer = [&](MatmulPreferenceAttribute attribute, auto value) {
-    check(functions_.MatmulPreferenceSetAttribute(plan->preference, attribute, &value, sizeof value),
-          "MatmulPreferenceSetAttribute");
-  };
-
   check(functions_.MatmulDescCreate(&plan->desc, kCompute32F, kR32F), "MatmulDescCreate");
   describe(kDescTransposeA, static_cast<int32_t>(gemm.transpose_b ? kOpT : kOpN));
   describe(kDescTransposeB, static_cast<int32_t>(gemm.transpose_a ? kOpT : kOpN));
@@ -129,38 +132,111 @@ std::unique_ptr<CublasLt::Plan> CublasLt::make_plan(const CudaGemm& gemm) const 
   layout(&plan->first, gemm.input_type, b_is_nxk ? gemm.n : gemm.k, b_is_nxk ? gemm.k : gemm.n);
   layout(&plan->second, gemm.input_type, a_is_kxm ? gemm.k : gemm.m, a_is_kxm ? gemm.m : gemm.k);
   layout(&plan->result, gemm.output_type, gemm.m, gemm.n);
+  return plan;
+}
 
-  check(functions_.MatmulPreferenceCreate(&plan->preference), "MatmulPreferenceCreate");
+std::vector<MatmulAlgo> CublasLt::candidates(const CudaGemm& gemm, int most) const {
+  constexpr int64_t kUsualRows = 4096;  // whatever the rows are: see CublasLtKind
+  CudaGemm usual = gemm;
+  (gemm.transpose_a ? usual.k : usual.m) = kUsualRows;
+  const std::unique_ptr<Plan> plan = make_plan(usual);
+  MatmulPreference made = nullptr;
+  check(functions_.MatmulPreferenceCreate(&made), "MatmulPreferenceCreate");
+  const std::unique_ptr<void, Status (*)(MatmulPreference)> preference(made, functions_.MatmulPreferenceDestroy);
+  const auto prefer = [&](MatmulPreferenceAttribute attribute, auto value) {
+    check(functions_.MatmulPreferenceSetAttribute(made, attribute, &value, sizeof value),
+          "MatmulPreferenceSetAttribute");
+  };
   prefer(kPreferenceMaxWorkspaceBytes, static_cast<uint64_t>(kWorkspaceBytes));
-  prefer(kPreferenceReductionSchemeMask, static_cast<uint32_t>(kReductionComputeType));
-  // Always the same, whatever the addresses are, so that one shape has one algorithm.
+  prefer(kPreferenceReductionSchemeMask,
+         static_cast<uint32_t>(gemm.transpose_a ? kReductionComputeType : kReductionNone));
   for (const auto attribute : {kPreferenceMinAlignmentA, kPreferenceMinAlignmentB, kPreferenceMinAlignmentC,
                                kPreferenceMinAlignmentD}) {
     prefer(attribute, uint32_t{16});
   }
-  HeuristicResult result{};
+  std::vector<HeuristicResult> results(static_cast<size_t>(most));
   int count = 0;
   const Status status = functions_.MatmulAlgoGetHeuristic(handle_, plan->desc, plan->first, plan->second, plan->result,
-                                                          plan->result, plan->preference, 1, &result, &count);
+                                                          plan->result, made, most, results.data(), &count);
   if (status != kNotSupported) check(status, "MatmulAlgoGetHeuristic");
-  plan->found = status == kSuccess && count > 0 && result.state == kSuccess;
-  plan->algo = result.algo;
-  plan->workspace_bytes = result.workspace_bytes;
-  return plan;
+  std::vector<MatmulAlgo> algorithms;
+  for (const HeuristicResult& result : results) {
+    const bool is_one = &result - results.data() < count && result.state == kSuccess;
+    if (status == kSuccess && is_one) algorithms.push_back(result.algo);
+  }
+  return algorithms;
 }
 
-CublasLt::Plan& CublasLt::plan_of(const CudaGemm& gemm) {
-  const Key key{gemm.m, gemm.n, gemm.k, gemm.transpose_a, gemm.transpose_b, gemm.input_type, gemm.output_type,
-                gemm.bias != nullptr, gemm.residual != nullptr || gemm.accumulate};
-  std::unique_ptr<Plan>& plan = plans_[key];
-  if (!plan) plan = make_plan(gemm);
+void CublasLt::adopt(Plan& plan, const MatmulAlgo& algo) const {
+  HeuristicResult result{};
+  const Status status = functions_.MatmulAlgoCheck(handle_, plan.desc, plan.first, plan.second, plan.result,
+                                                   plan.result, &algo, &result);
+  plan.usable = status == kSuccess && result.state == kSuccess && result.workspace_bytes <= kWorkspaceBytes;
+  plan.algo = algo;
+  plan.workspace_bytes = result.workspace_bytes;
+}
+
+/// Each candidate is timed on the product itself, with its result going elsewhere: c may be an operand too.
+std::optional<MatmulAlgo> CublasLt::fastest(const std::vector<MatmulAlgo>& candidates, Plan& plan,
+                                            const CudaGemm& gemm, const Operands& operands) const {
+  constexpr int kRounds = 3, kRuns = 4;
+  Operands timed = operands;
+  const auto bytes = static_cast<size_t>(gemm.m * gemm.n * size_of(gemm.output_type));
+  if (cudaMalloc(&timed.out, bytes) != cudaSuccess) {
+    cudaGetLastError();
+    return std::nullopt;
+  }
+  const std::unique_ptr<void, cudaError_t (*)(void*)> owner(timed.out, [](void* memory) { return cudaFree(memory); });
+  const auto seconds = [&](int runs) {
+    cudaStreamSynchronize(timed.stream);
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < runs; ++i) check(run(plan, gemm, timed), "Matmul");
+    cudaStreamSynchronize(timed.stream);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+
+  std::optional<MatmulAlgo> best;
+  double best_seconds = INFINITY;
+  for (const MatmulAlgo& algo : candidates) {
+    adopt(plan, algo);
+    if (!plan.usable) continue;
+    seconds(1);
+    double least = INFINITY;
+    for (int round = 0; round < kRounds; ++round) least = std::min(least, seconds(kRuns));
+    if (least < best_seconds) {
+      best = algo;
+      best_seconds = least;
+    }
+  }
+  return best;
+}
+
+std::optional<MatmulAlgo> CublasLt::choose(const CudaGemm& gemm, Plan& plan, const Operands& operands) {
+  constexpr int kMostCandidates = 8;
+  const CublasLtKind kind(gemm);
+  if (const auto known = choices_.find(kind)) return known;
+  const std::vector<MatmulAlgo> found = candidates(gemm, choices_.remembers() ? kMostCandidates : 1);
+  if (found.empty()) return std::nullopt;
+  if (choices_.remembers()) {
+    const auto best = fastest(found, plan, gemm, operands);
+    if (const auto choice = best ? choices_.remember(kind, *best) : std::nullopt) return choice;
+  }
+  return found.front();
+}
+
+CublasLt::Plan& CublasLt::plan_of(const CudaGemm& gemm, const Operands& operands) {
+  const CublasLtKind kind(gemm);
+  std::unique_ptr<Plan>& plan = plans_[{kind, gemm.transpose_a ? gemm.k : gemm.m}];
+  if (plan) return *plan;
+  std::unique_ptr<Plan> made = make_plan(gemm);
+  if (!algorithms_.contains(kind)) algorithms_[kind] = choose(gemm, *made, operands);
+  made->usable = false;
+  if (const auto& algo = algorithms_[kind]) adopt(*made, *algo);
+  plan = std::move(made);
   return *plan;
 }
 
-bool CublasLt::multiply(const CudaGemm& gemm, void* workspace, cudaStream_t stream) {
-  if (!supported(gemm)) return false;
-  const Plan& plan = plan_of(gemm);
-  if (!plan.found) return false;
+Status CublasLt::run(const Plan& plan, const CudaGemm& gemm, const Operands& operands) const {
   if (gemm.bias) {
     check(functions_.MatmulDescSetAttribute(plan.desc, kDescBiasPointer, &gemm.bias, sizeof gemm.bias), "bias");
   }
@@ -168,11 +244,20 @@ bool CublasLt::multiply(const CudaGemm& gemm, void* workspace, cudaStream_t stre
   const float one = 1, beta = gemm.residual || gemm.accumulate ? 1 : 0;
   const void* added = gemm.residual ? gemm.residual : gemm.c;
 #ifdef CUDASIM
-  if (cudasim::is_capturing(stream)) fail(ErrorCode::internal, "cuBLASLt's stand-in cannot be recorded");
+  if (cudasim::is_capturing(operands.stream)) fail(ErrorCode::internal, "cuBLASLt's stand-in cannot be recorded");
   const cudasim::DeviceAccess access;  // the stand-in computes on the host
 #endif
-  check(functions_.Matmul(handle_, plan.desc, &one, gemm.b, plan.first, gemm.a, plan.second, &beta, added, plan.result,
-                          gemm.c, plan.result, &plan.algo, workspace, plan.workspace_bytes, stream), "Matmul");
+  return functions_.Matmul(handle_, plan.desc, &one, gemm.b, plan.first, gemm.a, plan.second, &beta, added,
+                           plan.result, operands.out, plan.result, &plan.algo, operands.workspace,
+                           plan.workspace_bytes, operands.stream);
+}
+
+bool CublasLt::multiply(const CudaGemm& gemm, void* workspace, cudaStream_t stream) {
+  if (!supported(gemm)) return false;
+  const Operands operands{gemm.c, workspace, stream};
+  const Plan& plan = plan_of(gemm, operands);
+  if (!plan.usable) return false;
+  check(run(plan, gemm, operands), "Matmul");
   return true;
 }
 

@@ -35,8 +35,8 @@ enum MatmulPreferenceAttribute : int {
   kPreferenceMinAlignmentC = 7,
   kPreferenceMinAlignmentD = 8,
 };
-/// Where the sum is split, its parts are kept and added in the compute type.
-enum ReductionScheme : uint32_t { kReductionComputeType = 2 };
+/// Whether the sum may be split; its parts are then kept and added in the compute type.
+enum ReductionScheme : uint32_t { kReductionNone = 0, kReductionComputeType = 2 };
 
 struct MatmulAlgo {
   uint64_t data[8];
@@ -66,6 +66,8 @@ static_assert(sizeof(MatmulAlgo) == 64 && sizeof(HeuristicResult) == 96);
   X(MatmulPreferenceSetAttribute, Status, (MatmulPreference, MatmulPreferenceAttribute, const void*, size_t))          \
   X(MatmulAlgoGetHeuristic, Status, (Handle, MatmulDesc, MatrixLayout a, MatrixLayout b, MatrixLayout c,               \
                                      MatrixLayout d, MatmulPreference, int wanted, HeuristicResult*, int* found))      \
+  X(MatmulAlgoCheck, Status, (Handle, MatmulDesc, MatrixLayout a, MatrixLayout b, MatrixLayout c, MatrixLayout d,      \
+                              const MatmulAlgo*, HeuristicResult*))                                                    \
   X(Matmul, Status, (Handle, MatmulDesc, const void* alpha, const void* a, MatrixLayout, const void* b, MatrixLayout,  \
                      const void* beta, const void* c, MatrixLayout, void* d, MatrixLayout, const MatmulAlgo*,          \
                      void* workspace, size_t workspace_bytes, Stream))

@@ -81,7 +81,7 @@ CudaBackend::CudaBackend(const BackendOptions&) {
   check_cuda(cudaSetDevice(device_), "cudaSetDevice");
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
   hopper_ = may_use_hopper(properties_);
-  cublaslt_ = CublasLt::load();
+  cublaslt_ = CublasLt::load(properties_.name);
 }
 
 CudaBackend::~CudaBackend() {

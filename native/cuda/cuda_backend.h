@@ -85,7 +85,7 @@ class CudaBackend final : public Backend {
 
   /// Queues a matrix product; see cuda/gemm.h. Implemented in cuda/gemm.cu.
   void multiply(const CudaGemm& gemm);
-  bool may_depend_on_rows(const CudaGemm& gemm) const;
+  bool is_for_large_kernels(const CudaGemm& gemm) const;
   /// False, with nothing queued, where Hopper's kernels are not used or do not take it. In cuda/gemm_hopper.cu.
   bool multiply_on_hopper(const CudaGemm& gemm);
 

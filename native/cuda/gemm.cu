@@ -124,14 +124,12 @@ class GemmLauncher {
 
 }  // namespace cuda
 
-/// cuBLASLt chooses its algorithm, and with it the order of a sum, by the whole shape, and wgmma need not round as
-/// mma.sync does: a row's bits may depend on how many rows there are. Training can live with that: a step has the same
-/// shapes each time it is run. A sample must not depend on its batch, so linear layers of frozen weights are always
-/// computed by mma.sync, and so are those of few rows.
-bool CudaBackend::may_depend_on_rows(const CudaGemm& gemm) const {
-  constexpr int64_t kFewestRows = 256;
+/// A sample must have the same bits whatever computes a training step, and decoding has few rows, for which mma.sync
+/// has its tiles: linear layers of frozen weights are left to it. All others are for cuBLASLt or wgmma, whose sums need
+/// not round alike: with few rows too, so that a row's bits do not depend on their number.
+bool CudaBackend::is_for_large_kernels(const CudaGemm& gemm) const {
   const bool is_linear_layer = gemm.transpose_b;
-  return (gemm.transpose_a ? gemm.k : gemm.m) >= kFewestRows && !(frozen_ && is_linear_layer);
+  return !(frozen_ && is_linear_layer);
 }
 
 void CudaBackend::multiply(const CudaGemm& gemm) {
@@ -139,7 +137,7 @@ void CudaBackend::multiply(const CudaGemm& gemm) {
   if (gemm.transpose_a && gemm.transpose_b) {
     fail(ErrorCode::internal, "matrix product: both operands are transposed, expected at most one");
   }
-  if (may_depend_on_rows(gemm)) {
+  if (is_for_large_kernels(gemm)) {
     void* const workspace = cublaslt_ ? scratch(Scratch::gemm, CublasLt::kWorkspaceBytes) : nullptr;
     if (cublaslt_ && cublaslt_->multiply(gemm, workspace, stream_)) return;
     if (multiply_on_hopper(gemm)) return;

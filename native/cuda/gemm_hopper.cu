@@ -75,11 +75,12 @@ void launch(const CudaGemm& gemm, int sm_count, cudaStream_t stream, const Parti
 
 }  // namespace
 
-/// For large products of bfloat16 in memory that TMA can read; the others are few or cheap.
+/// For products of bfloat16 in memory that TMA can read, not too narrow. How many rows a batch has plays no part.
 bool CudaBackend::multiply_on_hopper(const CudaGemm& gemm) {
   const int64_t columns_a = gemm.transpose_a ? gemm.m : gemm.k, columns_b = gemm.transpose_b ? gemm.k : gemm.n;
   const bool fits = gemm.input_type == DType::bf16 && packable<bfloat16>(columns_a, gemm.a) &&
-                    packable<bfloat16>(columns_b, gemm.b) && gemm.k > 0 && gemm.n >= 32 && gemm.m >= 32;
+                    packable<bfloat16>(columns_b, gemm.b) && gemm.k > 0 && gemm.n >= 32 &&
+                    (!gemm.transpose_a || gemm.m >= 32);
   if (!hopper_ || !fits) return false;
   const int sm_count = properties_.multiProcessorCount;
   const auto partials = [&](int64_t elements) { return scratch_of<float>(Scratch::gemm, elements); };

@@ -1,5 +1,6 @@
 // Stands for cuBLASLt in tests: the functions that are called, on host memory, by the formula of NVIDIA's reference.
-// It is strict where the library is: sizes of attributes, shapes, pitches, alignment, combinations of types.
+// It is strict where the library is: sizes of attributes, shapes, pitches, alignment, combinations of types. It has two
+// algorithms, summing in double and in float32, so that results tell which one ran.
 #include "cuda/cublaslt_abi.h"
 
 #include <algorithm>
@@ -32,6 +33,10 @@ struct Preference {
 };
 
 constexpr uint64_t kAlgoMark = 0x5e1f;
+constexpr int kAlgorithms = 2;
+constexpr uint64_t kAlgorithmWorkspace = 4096;
+
+bool is_algorithm(const MatmulAlgo& algo) { return algo.data[0] == kAlgoMark && algo.data[1] < kAlgorithms; }
 
 double load(const void* from, DataType type, int64_t i) {
   return type == kR16BF ? to_float(static_cast<const bf16*>(from)[i]) : static_cast<const float*>(from)[i];
@@ -135,11 +140,24 @@ EXPORT Status cublasLtMatmulAlgoGetHeuristic(Handle, MatmulDesc desc, MatrixLayo
   *found = 0;
   if (status != kSuccess || wanted < 1) return status;
   if (std::ranges::any_of(preference.alignment, [](uint32_t bytes) { return bytes > 16; })) return kNotSupported;
-  *found = 1;
-  *result = {};
-  result->algo.data[0] = kAlgoMark;
-  result->workspace_bytes = std::min<uint64_t>(preference.workspace, 4096);
+  if (preference.workspace < kAlgorithmWorkspace) return kNotSupported;
+  for (*found = 0; *found < std::min(wanted, kAlgorithms); ++*found) {
+    result[*found] = {};
+    result[*found].algo.data[0] = kAlgoMark;
+    result[*found].algo.data[1] = static_cast<uint64_t>(*found);
+    result[*found].workspace_bytes = kAlgorithmWorkspace;
+  }
   return kSuccess;
+}
+
+EXPORT Status cublasLtMatmulAlgoCheck(Handle, MatmulDesc desc, MatrixLayout a, MatrixLayout b, MatrixLayout c,
+                                      MatrixLayout d, const MatmulAlgo* algo, HeuristicResult* result) {
+  if (!is_algorithm(*algo)) return kInvalidValue;
+  *result = {};
+  result->algo = *algo;
+  result->workspace_bytes = kAlgorithmWorkspace;
+  return check_shapes(*static_cast<Desc*>(desc), *static_cast<Layout*>(a), *static_cast<Layout*>(b),
+                      *static_cast<Layout*>(c), *static_cast<Layout*>(d));
 }
 
 EXPORT Status cublasLtMatmul(Handle, MatmulDesc given, const void* alpha, const void* a, MatrixLayout layout_a,
@@ -150,8 +168,8 @@ EXPORT Status cublasLtMatmul(Handle, MatmulDesc given, const void* alpha, const 
   const Layout &la = *static_cast<Layout*>(layout_a), &lb = *static_cast<Layout*>(layout_b);
   const Layout &lc = *static_cast<Layout*>(layout_c), &ld = *static_cast<Layout*>(layout_d);
   if (const Status status = check_shapes(desc, la, lb, lc, ld); status != kSuccess) return status;
-  if (algo->data[0] != kAlgoMark || unaligned(a) || unaligned(b) || unaligned(c) || unaligned(d)) return kInvalidValue;
-  if (workspace_bytes != 4096) return kInvalidValue;
+  if (!is_algorithm(*algo) || unaligned(a) || unaligned(b) || unaligned(c) || unaligned(d)) return kInvalidValue;
+  if (workspace_bytes != kAlgorithmWorkspace) return kInvalidValue;
   std::memset(workspace, 0xff, workspace_bytes);
   const bool ta = desc.transpose_a == kOpT, tb = desc.transpose_b == kOpT;
   const auto m = static_cast<int64_t>(ld.rows), n = static_cast<int64_t>(ld.columns);
@@ -163,6 +181,7 @@ EXPORT Status cublasLtMatmul(Handle, MatmulDesc given, const void* alpha, const 
       for (int64_t p = 0; p < k; ++p) {
         sum += load(a, la.type, ta ? p + i * la.pitch : i + p * la.pitch) *
                load(b, lb.type, tb ? j + p * lb.pitch : p + j * lb.pitch);
+        if (algo->data[1] == 1) sum = static_cast<float>(sum);
       }
       sum *= factor;
       if (kept != 0) sum += kept * load(c, lc.type, i + j * lc.pitch);

@@ -80,7 +80,8 @@ function checkPlaced(backend: BackendUnderTest, wanted: Prepared, aligned: boole
   if (opCase.frozen) {
     const packed = execute(backend.with(2), opCase.op, fields, { ...options, freeze: opCase.frozen });
     expect(packed.damage).toEqual([]);
-    expect(differing(packed, first)).toEqual([]);
+    expect(tooFar(wanted, packed)).toEqual([]);
+    if (!backend.isCuda) expect(differing(packed, first)).toEqual([]); // there other kernels are for frozen weights
   }
   if (backend.isCuda && takesResident.has(opCase.op)) {
     const resident = execute(backend.with(1), opCase.op, fields, { ...options, resident: true });

@@ -6,7 +6,6 @@
 namespace selfrefine {
 
 /// out = x weight^T [+ bias] [+ residual]. A row of out depends on its row of x alone, bit for bit, whatever N is.
-/// Exception: cuda from 256 rows on, with cuBLASLt or on Hopper, unless the weights are frozen.
 struct MatmulForward {
   Tensor out;       // (N, O) T, or f32 for logits
   Tensor x;         // (N, I) T

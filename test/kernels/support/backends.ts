@@ -26,6 +26,8 @@ interface BackendOptions {
   isa?: string;
   /** The library's path, or "off". */
   cublaslt?: string;
+  /** The file that remembers cuBLASLt's algorithms, or "off". */
+  cublasltChoices?: string;
   /** Compute capability of the simulated GPU: 90, or 80 for one without Hopper's instructions. */
   compute?: number;
 }
