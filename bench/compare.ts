@@ -2,7 +2,7 @@
 // quoted, for it holds while the machine's speed drifts. The list of comparisons is the table of targets.
 import { join } from "node:path";
 import type { DType } from "../src/native";
-import { Machine } from "./machine";
+import type { Machine } from "./machine";
 import { Peer } from "./peers";
 import { SampleBench } from "./sample";
 import { median, round } from "./statistics";
@@ -18,9 +18,9 @@ interface Comparison {
   name: string;
   /** What is compared. */
   figure: "tokens_per_second" | "pairs_per_second";
-  /** The first bar for ours / peer. */
-  target: number;
-  open: (machine: Machine) => Promise<Bench>;
+  /** The first bar for ours / peer; null where only the fraction of the machine's rate has one. */
+  target: number | null;
+  open: () => Promise<Bench>;
   peer: { name: string; command: string; args: string[] };
 }
 
@@ -37,85 +37,136 @@ export interface ComparisonResult {
   theirs: number | null;
   ratio: number | null;
   best_ratio: number | null;
-  target: number;
+  target: number | null;
   gemm_peak_fraction: number;
   our_engine_bytes: number;
   their_peak_bytes: number | null;
 }
 
-type Size = "tiny" | "small" | "medium";
+/** Where the comparisons run. */
+interface Place {
+  root: string;
+  machine: Machine;
+  threads: number;
+}
 
-function trainComparison(
-  root: string, threads: number, size: Size, mode: "sft" | "dpo", batch: number, dtype: DType, target: number,
-): Comparison {
-  const config = join(root, "bench", "configs", `${size}.json`);
-  const dpo = mode === "dpo";
-  const [length, prompt] = dpo ? [512, 256] : [256, 0];
-  const shape = dpo ? ["--prompt", String(prompt), "--answer", String(length - prompt)] : ["--length", String(length)];
+interface Work {
+  size: string;
+  batch: number;
+  dtype: DType;
+  target: number | null;
+  /** Tokens of a prompt; in training they carry no loss. */
+  prompt: number;
+  /** Tokens that are trained on, or drawn. */
+  answer: number;
+}
+
+/** A form of the PyTorch peer, or the other peer. */
+type PeerForm = "eager" | "compile" | "static" | "transformers" | "transformers-static" | "node-llama-cpp";
+
+const python = ({ machine }: Place): string => (machine.device === "cpu" ? "/usr/bin/python3" : "python3");
+
+function peerOf({ root, machine, threads }: Place, script: string, form: PeerForm, args: string[]): Comparison["peer"] {
+  const where = machine.device === "cpu" ? ["--threads", String(threads)] : ["--device", "cuda"];
+  if (form === "node-llama-cpp") {
+    const path = join(root, "bench", "peers", "node-llama-cpp", `${script}.mjs`);
+    return { name: form, command: process.execPath, args: [path, ...args, ...where] };
+  }
+  const path = join(root, "bench", "peers", "pytorch", `${script}.py`);
+  const name = form === "eager" ? "pytorch" : `pytorch ${form}`;
+  return { name, command: python({ root, machine, threads }), args: [path, ...args, ...where, "--form", form] };
+}
+
+const configOf = ({ root }: Place, size: string): string => join(root, "bench", "configs", `${size}.json`);
+
+function training(place: Place, mode: "sft" | "dpo", work: Work, form: PeerForm = "eager"): Comparison {
+  const { size, batch, dtype, target, prompt, answer } = work;
+  const { machine, threads } = place;
+  const { device } = machine;
+  const config = configOf(place, size);
+  const length = prompt + answer;
   return {
-    name: `${mode} ${size} ${dtype}`,
-    figure: dpo ? "pairs_per_second" : "tokens_per_second",
-    target,
-    open: (machine) => TrainBench.open({
-      config, mode, batch, length, prompt, dtype, threads, microBatchTokens: batch * (dpo ? 2 : 1) * length,
+    name: `${mode} ${size} ${dtype}`, target,
+    figure: mode === "dpo" ? "pairs_per_second" : "tokens_per_second",
+    open: () => TrainBench.open({
+      config, mode, batch, length, prompt, dtype, threads, device,
+      microBatchTokens: batch * (mode === "dpo" ? 2 : 1) * length,
     }, machine),
-    peer: {
-      name: "pytorch",
-      command: "/usr/bin/python3",
-      args: [join(root, "bench", "peers", "pytorch", "train.py"), "--config", config, "--mode", mode,
-        "--batch", String(batch), ...shape, "--dtype", dtype, "--threads", String(threads)],
-    },
+    peer: peerOf(place, "train", form, ["--config", config, "--mode", mode, "--batch", String(batch),
+      "--prompt", String(prompt), "--answer", String(answer), "--dtype", dtype]),
   };
 }
 
-function decodeComparison(
-  root: string, threads: number, size: Size, batch: number, dtype: DType, target: number,
-  peer: "pytorch" | "node-llama-cpp",
-): Comparison {
-  const config = join(root, "bench", "configs", `${size}.json`);
-  const shape = ["--config", config, "--batch", String(batch), "--prompt-length", "16", "--new-tokens", "64",
-    "--dtype", dtype, "--threads", String(threads)];
-  const script = (...path: string[]) => [join(root, "bench", "peers", ...path), ...shape];
-  const python = { name: peer, command: "/usr/bin/python3", args: script("pytorch", "sample.py") };
-  const llama = { name: peer, command: process.execPath, args: script("node-llama-cpp", "sample.mjs") };
+function decoding(place: Place, work: Work, form: PeerForm): Comparison {
+  const { size, batch, dtype, target, prompt: promptLength, answer: newTokens } = work;
+  const { machine, threads } = place;
+  const config = configOf(place, size);
   return {
-    name: `decode ${size} ${dtype} batch ${batch}`,
-    figure: "tokens_per_second",
-    target,
-    open: (machine) => SampleBench.open(
-      { config, batch, samples: 1, promptLength: 16, newTokens: 64, temperature: 0, dtype, threads }, machine),
-    peer: peer === "pytorch" ? python : llama,
+    name: `decode ${size} ${dtype} batch ${batch}`, target, figure: "tokens_per_second",
+    open: () => SampleBench.open({
+      config, batch, samples: 1, promptLength, newTokens, temperature: 0, dtype, threads, device: machine.device,
+    }, machine),
+    peer: peerOf(place, "sample", form, ["--config", config, "--batch", String(batch),
+      "--prompt-length", String(promptLength), "--new-tokens", String(newTokens), "--dtype", dtype]),
   };
 }
 
-/** The comparisons and their first bars. */
-function comparisons(root: string, threads: number): Comparison[] {
-  const train = trainComparison.bind(null, root, threads);
-  const decode = decodeComparison.bind(null, root, threads);
+/** The comparisons on a CPU and their first bars. */
+function cpuComparisons(place: Place): Comparison[] {
+  const sft = (size: string, batch: number, dtype: DType, target: number): Comparison =>
+    training(place, "sft", { size, batch, dtype, target, prompt: 0, answer: 256 });
+  const decode = (target: number, form: PeerForm): Comparison =>
+    decoding(place, { size: "medium", batch: 64, dtype: "bfloat16", target, prompt: 16, answer: 64 }, form);
   return [
-    train("tiny", "sft", 8, "float32", 1.8),
-    train("small", "sft", 8, "float32", 1.35),
-    train("medium", "sft", 4, "float32", 1.2),
-    train("tiny", "sft", 8, "bfloat16", 1.5),
-    train("small", "sft", 8, "bfloat16", 1.4),
-    train("medium", "sft", 4, "bfloat16", 1.2),
-    train("small", "dpo", 4, "float32", 3),
-    decode("medium", 64, "bfloat16", 1.8, "pytorch"),
-    decode("medium", 64, "bfloat16", 8, "node-llama-cpp"),
+    sft("tiny", 8, "float32", 1.8), sft("small", 8, "float32", 1.35), sft("medium", 4, "float32", 1.2),
+    sft("tiny", 8, "bfloat16", 1.5), sft("small", 8, "bfloat16", 1.4), sft("medium", 4, "bfloat16", 1.2),
+    training(place, "dpo", { size: "small", batch: 4, dtype: "float32", target: 3, prompt: 256, answer: 256 }),
+    decode(1.8, "eager"), decode(8, "node-llama-cpp"),
   ];
 }
 
+/** Those on a GPU. A peer that is not installed says so and is passed over. */
+function gpuComparisons(place: Place): Comparison[] {
+  const sft = (size: string, form: PeerForm): Comparison => training(
+    place, "sft", { size, batch: 8, dtype: "bfloat16", target: null, prompt: 0, answer: 1024 }, form);
+  const dpo = (form: PeerForm, target: number | null): Comparison => training(
+    place, "dpo", { size: "1.1b", batch: 8, dtype: "bfloat16", target, prompt: 256, answer: 256 }, form);
+  const decode = (batch: number, form: PeerForm, target: number | null): Comparison => decoding(
+    place, { size: "1.1b", batch, dtype: "bfloat16", target, prompt: 128, answer: 128 }, form);
+  return [
+    ...["0.5b", "1.1b"].flatMap((size) => [sft(size, "eager"), sft(size, "compile"), sft(size, "transformers")]),
+    dpo("eager", null), dpo("transformers", 2.5),
+    ...[64, 256, 1024].flatMap((batch) => [
+      decode(batch, "eager", null), decode(batch, "static", null), decode(batch, "compile", null),
+      decode(batch, "transformers", 10), decode(batch, "transformers-static", null),
+    ]),
+  ];
+}
+
+/** A few seconds of a simulated GPU: that everything is there, no figures. */
+function simulatedComparisons(place: Place): Comparison[] {
+  const work = { size: "micro", batch: 2, dtype: "bfloat16", target: null, prompt: 4, answer: 4 } as const;
+  return [training(place, "sft", work), training(place, "dpo", work), decoding(place, work, "static")];
+}
+
+function comparisons(place: Place): Comparison[] {
+  if (place.machine.device === "cpu") return cpuComparisons(place);
+  return place.machine.device === "cuda" ? gpuComparisons(place) : simulatedComparisons(place);
+}
+
+/** Nothing where a GPU's peer is absent: there are many forms of it, and ours alone is the other benches' work. */
 async function compare(
-  one: Comparison, options: CompareOptions, say: (line: string) => void,
-): Promise<ComparisonResult> {
-  const machine = new Machine(options.threads);
-  const bench = await one.open(machine);
+  one: Comparison, machine: Machine, options: CompareOptions, say: (line: string) => void,
+): Promise<ComparisonResult | undefined> {
   const peer = await Peer.start(one.peer.name, one.peer.command, one.peer.args, say);
+  if (!peer && machine.device !== "cpu") return undefined;
+  let bench: Bench | undefined;
   const ours: number[] = [];
   const theirs: number[] = [];
   const fractions: number[] = [];
   let theirPeak: number | null = null;
   try {
+    bench = await one.open();
     await bench.round();
     for (let index = 0; index < options.rounds; index++) {
       const mine = await bench.round();
@@ -136,13 +187,17 @@ async function compare(
     };
   } finally {
     peer?.stop();
-    bench.close();
+    bench?.close();
   }
 }
 
-export async function* compareAll(root: string, options: CompareOptions): AsyncGenerator<ComparisonResult> {
+export async function* compareAll(
+  root: string, machine: Machine, options: CompareOptions,
+): AsyncGenerator<ComparisonResult> {
   const say = (line: string) => process.stderr.write(`${line}\n`);
-  for (const one of comparisons(root, options.threads)) {
-    if (one.name.includes(options.only) || one.peer.name.includes(options.only)) yield await compare(one, options, say);
+  for (const one of comparisons({ root, machine, threads: options.threads })) {
+    if (!one.name.includes(options.only) && !one.peer.name.includes(options.only)) continue;
+    const result = await compare(one, machine, options, say);
+    if (result) yield result;
   }
 }

@@ -1,14 +1,23 @@
 // A Hugging Face config.json as a model of random weights: what every bench and every peer is given.
 import { readJson } from "../src/files";
 import { parseModelConfig } from "../src/checkpoint/huggingface";
-import { nativeAddon, type DType, type ModelConfig, type NativeModel } from "../src/native";
+import { nativeAddon, type Device, type DType, type ModelConfig, type NativeModel } from "../src/native";
 
 export async function readConfig(path: string): Promise<ModelConfig> {
   return parseModelConfig((await readJson(path)) as Record<string, unknown>, path);
 }
 
-export async function randomModel(config: ModelConfig, dtype: DType, threads: number): Promise<NativeModel> {
-  const model = new (nativeAddon().Model)(config, { device: "cpu", dtype, threads, masters: true });
+export interface ModelSetup {
+  device: Device;
+  dtype: DType;
+  /** Of the CPU; 0 on another device. */
+  threads: number;
+}
+
+export async function randomModel(config: ModelConfig, { device, dtype, threads }: ModelSetup): Promise<NativeModel> {
+  const model = new (nativeAddon().Model)(config, {
+    device, dtype, threads: device === "cpu" ? threads : 0, masters: true,
+  });
   await model.initialize(0, 0.02);
   return model;
 }

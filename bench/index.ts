@@ -5,13 +5,13 @@ import yargs from "yargs";
 import { compareAll } from "./compare";
 import { readConfig } from "./config";
 import { benchKernels } from "./kernels";
-import { Machine } from "./machine";
+import { machineOf, type Machine } from "./machine";
 import { medians, print, record, summarize, type Figures } from "./report";
 import { SampleBench } from "./sample";
 import { compareStates } from "./states";
 import { TrainBench } from "./train";
 import { availableParallelism } from "node:os";
-import type { DType } from "../src/native";
+import type { Device, DType } from "../src/native";
 
 const ROOT = resolve(__dirname, "..", "..");
 
@@ -33,8 +33,14 @@ async function measure(bench: Rounds, rounds: number): Promise<Figures[]> {
   }
 }
 
+interface ReportOptions {
+  rounds: number;
+  json: boolean;
+  record: boolean;
+}
+
 async function report(
-  what: Readonly<Record<string, unknown>>, bench: Rounds, options: { rounds: number; json: boolean; record: boolean },
+  what: Readonly<Record<string, unknown>>, bench: Rounds, machine: Machine, options: ReportOptions,
 ): Promise<void> {
   const engineBytes = bench.memory();
   const rounds = await measure(bench, options.rounds);
@@ -43,11 +49,34 @@ async function report(
     rounds: options.rounds, best: Object.fromEntries(Object.entries(summarize(rounds)).map(([k, v]) => [k, v.best])),
   };
   print(entry, options.json);
-  if (options.record) process.stderr.write(`recorded in ${await record(ROOT, entry)}\n`);
+  if (options.record) process.stderr.write(`recorded in ${await record(ROOT, machine, entry)}\n`);
+}
+
+const machineOptions = {
+  device: {
+    choices: ["cpu", "cuda", "cuda-sim"] as const, default: "cpu" as Device,
+    describe: "what computes; on a GPU the limits are cuBLASLt's rate at 8192^3 and the copy rate",
+  },
+  threads: { type: "number", describe: "threads of device cpu (default: all)" },
+} as const;
+
+interface MachineOptions {
+  device: Device;
+  threads?: number;
+}
+
+function threadsOf({ device, threads }: MachineOptions): number {
+  if (device !== "cpu" && threads !== undefined) throw new Error(`--threads has no effect on --device ${device}`);
+  return device === "cpu" ? threads ?? availableParallelism() : 0;
+}
+
+function openMachine(options: MachineOptions): [threads: number, machine: Machine] {
+  const threads = threadsOf(options);
+  return [threads, machineOf(options.device, threads)];
 }
 
 const common = {
-  threads: { type: "number", default: availableParallelism(), describe: "threads" },
+  ...machineOptions,
   dtype: { choices: ["float32", "bfloat16"] as const, default: "float32" as DType, describe: "storage type" },
   rounds: { type: "number", default: 7, describe: "measured rounds, after one warm-up" },
   json: { type: "boolean", default: false, describe: "one JSON object on standard output" },
@@ -67,10 +96,11 @@ async function main(): Promise<void> {
       prompt: { type: "number", default: 0, describe: "of these, tokens of the prompt: not scored, shared by a pair" },
       "micro-batch-tokens": { type: "number", default: 4096, describe: "rows of one forward pass" },
     }), async (argv) => {
-      const options = { ...argv, microBatchTokens: argv.microBatchTokens };
-      const bench = await TrainBench.open(options, new Machine(argv.threads));
-      const { mode, batch, length, prompt, dtype, threads } = argv;
-      await report({ bench: "train", config: argv.config, mode, batch, length, prompt, dtype, threads }, bench, argv);
+      const [threads, machine] = openMachine(argv);
+      const bench = await TrainBench.open({ ...argv, threads }, machine);
+      const { device, mode, batch, length, prompt, dtype } = argv;
+      const what = { bench: "train", config: argv.config, device, mode, batch, length, prompt, dtype, threads };
+      await report(what, bench, machine, argv);
     })
     .command("sample", "time decoding", (y) => y.options({
       ...common, config,
@@ -80,12 +110,13 @@ async function main(): Promise<void> {
       "new-tokens": { type: "number", default: 64, describe: "tokens drawn for each sequence" },
       temperature: { type: "number", default: 1, describe: "0 = greedy" },
     }), async (argv) => {
-      const bench = await SampleBench.open(argv, new Machine(argv.threads));
-      const { batch, samples, promptLength, newTokens, dtype, threads } = argv;
+      const [threads, machine] = openMachine(argv);
+      const bench = await SampleBench.open({ ...argv, threads }, machine);
+      const { device, batch, samples, promptLength, newTokens, dtype } = argv;
       await report({
-        bench: "sample", config: argv.config, batch, samples, prompt_length: promptLength, new_tokens: newTokens, dtype,
-        threads,
-      }, bench, argv);
+        bench: "sample", config: argv.config, device, batch, samples, prompt_length: promptLength,
+        new_tokens: newTokens, dtype, threads,
+      }, bench, machine, argv);
     })
     .command("kernels", "time each op family against its limit", (y) => y.options({
       ...common,
@@ -93,24 +124,27 @@ async function main(): Promise<void> {
       rows: { type: "number", default: 2048, describe: "rows of the packed batch" },
     }), async (argv) => {
       const model = await readConfig(argv.config);
-      for (const result of benchKernels(model, argv.rows, argv.dtype, argv.threads, new Machine(argv.threads))) {
+      const [threads, machine] = openMachine(argv);
+      const { device } = argv;
+      for (const result of benchKernels(model, argv.rows, argv.dtype, threads, machine)) {
         const line = `${result.op.padEnd(22)} ${result.shape.padEnd(22)} ${result.median_ms.toFixed(2).padStart(9)} ms  `
           + `${(100 * result.fraction).toFixed(0).padStart(4)} % of ${result.limit}\n`;
         process.stdout.write(argv.json ? `${JSON.stringify(result)}\n` : line);
-        if (argv.record) await record(ROOT, { bench: "kernels", config: argv.config, threads: argv.threads, ...result });
+        if (argv.record) await record(ROOT, machine, { bench: "kernels", config: argv.config, device, threads, ...result });
       }
     })
     .command("compare", "alternate rounds with the peers that are installed", (y) => y.options({
-      threads: common.threads, rounds: common.rounds, record: common.record,
+      ...machineOptions, rounds: common.rounds, record: common.record,
       only: { type: "string", default: "", describe: "only the comparisons whose name contains this" },
     }), async (argv) => {
-      for await (const result of compareAll(ROOT, argv)) {
+      const [threads, machine] = openMachine(argv);
+      for await (const result of compareAll(ROOT, machine, { ...argv, threads })) {
         process.stdout.write(`${JSON.stringify(result)}\n`);
-        if (argv.record) await record(ROOT, { bench: "compare", ...result });
+        if (argv.record) await record(ROOT, machine, { bench: "compare", device: argv.device, ...result });
       }
     })
     .command("states", "loss curves with optimizer states in float32 and in bfloat16", (y) => y.options({
-      threads: common.threads,
+      threads: { ...machineOptions.threads, default: availableParallelism() },
       steps: { type: "number", default: 400, describe: "optimizer steps of each training" },
       seeds: { type: "number", default: 3, describe: "trainings of each kind" },
     }), async (argv) => {

@@ -1,8 +1,9 @@
 // Times each op family on the shapes of a model against its limit: arithmetic peak for what multiplies matrices, memory
 // bandwidth for what only moves data. The limit is sampled just before each timing, so the fraction holds on a machine
-// whose speed drifts. Correctness is the conformance suite's business.
+// whose speed drifts. On a GPU data of less than its cache (50 MB) may beat the bandwidth: take enough rows.
+// Correctness is the conformance suite's business.
 import { nativeAddon, type DType, type ModelConfig } from "../src/native";
-import { Machine } from "./machine";
+import type { Machine } from "./machine";
 import { median, round } from "./statistics";
 
 interface TensorArgument {
@@ -12,7 +13,8 @@ interface TensorArgument {
 }
 
 interface OpBackend {
-  run(op: string, fields: Record<string, unknown>): void;
+  /** Runs the op once to warm up, then `runs` times; seconds of one of these. */
+  time(op: string, fields: Record<string, unknown>, runs: number): number;
 }
 
 interface OpsAddon {
@@ -157,11 +159,39 @@ function headCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
   ];
 }
 
+/** Positions that each sequence of the decode cases has cached. */
+const CONTEXT = 512;
+const PAGE = 16;
+
+function decodeCases(t: Tensors, c: ModelConfig, rows: number): KernelCase[] {
+  const [h, k, d] = [c.numAttentionHeads, c.numKeyValueHeads, c.headDim];
+  const b = Math.max(1, Math.floor(rows / 64));
+  const pages = b * (CONTEXT / PAGE);
+  const cache = { k_cache: t.real(pages, k, PAGE, d), v_cache: t.real(pages, k, PAGE, d) };
+  const keys = Array.from({ length: b }, (_, row) => [row, 0, row]).flat();
+  return [
+    {
+      op: "AttentionDecode", shape: `${b}x${CONTEXT} h${h}/${k} d${d}`, bytes: 2 * b * CONTEXT * k * d * t.width,
+      fields: {
+        out: t.real(b, h, d), qkv: t.real(b, h + 2 * k, d), ...cache,
+        page_table: t.i32(Array.from({ length: pages }, (_, i) => i), b, CONTEXT / PAGE),
+        lengths: t.i32(Array<number>(b).fill(CONTEXT)), num_heads: h, scale: 1 / Math.sqrt(d), window: 0,
+      },
+    },
+    ...[{}, { top_p: 0.95 }].map((filter) => ({
+      op: "SampleTokens", shape: `${b}x${c.vocabSize}${"top_p" in filter ? " top_p" : ""}`, bytes: 4 * b * c.vocabSize,
+      fields: {
+        tokens: t.i32(Array<number>(b).fill(0)), logps: t.f32(b), logits: t.f32(b, c.vocabSize),
+        keys: t.i32(keys, b, 3), seed: 1, ...filter,
+      },
+    })),
+  ];
+}
+
 /** Elements of the optimizer's cases: well beyond the last-level cache. */
 const OPTIMIZER_ELEMENTS = 2 ** 24;
 
-function optimizerCases(t: Tensors): KernelCase[] {
-  const n = OPTIMIZER_ELEMENTS;
+function optimizerCases(t: Tensors, n: number): KernelCase[] {
   const master = t.f32(n);
   const parameter = t.dtype === "float32" ? master : t.real(n);
   // Reads and writes master and both moments, reads and clears the gradient, writes the narrow copy if there is one.
@@ -185,16 +215,17 @@ function optimizerCases(t: Tensors): KernelCase[] {
   ];
 }
 
+/** Runs that a GPU is given in a row, so that what starting one costs the host is not seen. */
+const GPU_RUNS = 20;
+
 function time(backend: OpBackend, one: KernelCase, machine: Machine, dtype: DType): KernelResult {
-  backend.run(one.op, one.fields);
+  const runs = machine.device === "cuda" ? GPU_RUNS : 1;
   const times: number[] = [];
   const fractions: number[] = [];
   const work = one.flops ?? one.bytes!;
   for (let index = 0; index < ROUNDS; index++) {
     const limit = one.flops !== undefined ? machine.peak(dtype) : machine.copyBandwidth();
-    const started = performance.now();
-    backend.run(one.op, one.fields);
-    const seconds = (performance.now() - started) / 1000;
+    const seconds = backend.time(one.op, one.fields, runs);
     times.push(seconds);
     fractions.push(work / seconds / limit);
   }
@@ -209,11 +240,12 @@ function time(backend: OpBackend, one: KernelCase, machine: Machine, dtype: DTyp
 export function* benchKernels(
   config: ModelConfig, rows: number, dtype: DType, threads: number, machine: Machine,
 ): Generator<KernelResult, void, undefined> {
-  const backend = (nativeAddon() as unknown as OpsAddon).ops.create({ name: "cpu", threads });
+  const { device } = machine;
+  const backend = (nativeAddon() as unknown as OpsAddon).ops.create({ name: device, threads: device === "cpu" ? threads : 0 });
   const t = new Tensors(dtype);
-  const families = [matmulCases, attentionCases, headCases, movementCases];
+  const families = [matmulCases, attentionCases, headCases, movementCases, decodeCases];
   for (const family of families) {
     for (const one of family(t, config, rows)) yield time(backend, one, machine, dtype);
   }
-  for (const one of optimizerCases(t)) yield time(backend, one, machine, dtype);
+  for (const one of optimizerCases(t, device === "cuda-sim" ? 2 ** 14 : OPTIMIZER_ELEMENTS)) yield time(backend, one, machine, dtype);
 }

@@ -1,8 +1,8 @@
-// The machine's own limits, measured in the same seconds as the work they are compared with: shared machines change
-// speed by a factor of two within a minute, so only ratios mean something.
+// The limits that figures are divided by, measured in the same seconds as the work they are compared with: shared
+// machines change speed by a factor of two within a minute, GPUs their clock, so only ratios mean something.
 import { cpus, hostname } from "node:os";
 import { createHash } from "node:crypto";
-import { nativeAddon, type DType } from "../src/native";
+import { nativeAddon, type Device, type DType } from "../src/native";
 
 interface PeakMeter {
   fmaFlops(seconds: number): number;
@@ -11,29 +11,46 @@ interface PeakMeter {
   copyBandwidth(bytes: number): number;
 }
 
+interface DeviceMeter {
+  description: string;
+  gemmFlops(dtype: DType, size: number, seconds: number): number;
+  copyBandwidth(bytes: number): number;
+}
+
 interface BenchAddon {
-  ops: { peakMeter(threads: number): PeakMeter };
+  ops: { peakMeter(threads: number): PeakMeter; deviceMeter(name: string): DeviceMeter };
+}
+
+/** Rates a second. */
+export interface Machine {
+  readonly device: Device;
+  /** What the machine is, for a result. */
+  readonly name: string;
+  /** Floating-point operations: on a CPU those of its units, on a GPU the product of matrices of 8192 x 8192. */
+  peak(dtype: DType): number;
+  /** Bytes of reading weights: on a GPU the copy rate, which counts what is read and what is written. */
+  readBandwidth(): number;
+  copyBandwidth(): number;
 }
 
 /** Registers at full speed for this long: enough to see the clock, short enough to stand between two steps. */
 const PEAK_SECONDS = 0.02;
 const READ_BYTES = 2 ** 28;
 
-export class Machine {
+const slug = (text: string): string => text.trim().replace(/[^A-Za-z0-9]+/g, "-").toLowerCase();
+
+/** Names a kind of machine without naming a machine. */
+function cpuName(): string {
+  return `${slug(cpus()[0]?.model ?? "unknown cpu")}-${cpus().length}cpu`.replace(/-+/g, "-");
+}
+
+export class Cpu implements Machine {
+  readonly device = "cpu";
+  readonly name = cpuName();
   private readonly meter: PeakMeter;
-  private readonly fma: number[] = [];
-  private readonly bf16: number[] = [];
 
-  constructor(readonly threads: number) {
+  constructor(threads: number) {
     this.meter = (nativeAddon() as unknown as BenchAddon).ops.peakMeter(threads);
-  }
-
-  /** Takes one sample of both arithmetic peaks. */
-  calibrate(): { fma: number; bf16: number } {
-    const sample = { fma: this.meter.fmaFlops(PEAK_SECONDS), bf16: this.meter.bf16Flops(PEAK_SECONDS) };
-    this.fma.push(sample.fma);
-    this.bf16.push(sample.bf16);
-    return sample;
   }
 
   peak(dtype: DType): number {
@@ -49,10 +66,39 @@ export class Machine {
   }
 }
 
-/** Names a kind of machine without naming a machine. */
-export function machineName(): string {
-  const model = (cpus()[0]?.model ?? "unknown cpu").trim().replace(/[^A-Za-z0-9]+/g, "-").toLowerCase();
-  return `${model}-${cpus().length}cpu`.replace(/-+/g, "-");
+/** What is measured on a GPU; a simulated one has minutes for what takes a GPU milliseconds. */
+const GPU = { size: 8192, seconds: 0.25, bytes: 2 ** 30 };
+const SIMULATED = { size: 32, seconds: 0.001, bytes: 2 ** 20 };
+
+export class Gpu implements Machine {
+  readonly name: string;
+  /** Device, compute capability, the library that multiplies. */
+  readonly description: string;
+  private readonly meter: DeviceMeter;
+  private readonly work: typeof GPU;
+
+  constructor(readonly device: Device) {
+    this.meter = (nativeAddon() as unknown as BenchAddon).ops.deviceMeter(device);
+    this.description = this.meter.description;
+    this.name = slug(this.description.split(", ")[1] ?? device);
+    this.work = device === "cuda" ? GPU : SIMULATED;
+  }
+
+  peak(dtype: DType): number {
+    return this.meter.gemmFlops(dtype, this.work.size, this.work.seconds);
+  }
+
+  readBandwidth(): number {
+    return this.copyBandwidth();
+  }
+
+  copyBandwidth(): number {
+    return this.meter.copyBandwidth(this.work.bytes);
+  }
+}
+
+export function machineOf(device: Device, threads: number): Machine {
+  return device === "cpu" ? new Cpu(threads) : new Gpu(device);
 }
 
 /** Tells two machines of one kind apart in a result file, no more. */

@@ -1,7 +1,7 @@
 // What a bench prints: one JSON object, or a few lines for people; and the line it appends to bench/results.
 import { appendFile, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { machineName, machineTag } from "./machine";
+import { machineTag, type Machine } from "./machine";
 import { median, round } from "./statistics";
 
 export type Figures = Readonly<Record<string, number>>;
@@ -32,8 +32,10 @@ export function print(record: Readonly<Record<string, unknown>>, json: boolean):
 }
 
 /** Appends one JSON line to bench/results/<machine>.jsonl. */
-export async function record(root: string, entry: Readonly<Record<string, unknown>>): Promise<string> {
-  const path = join(root, "bench", "results", `${machineName()}.jsonl`);
+export async function record(
+  root: string, machine: Machine, entry: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const path = join(root, "bench", "results", `${machine.name}.jsonl`);
   await mkdir(dirname(path), { recursive: true });
   const line = { date: new Date().toISOString(), machine: machineTag(), ...entry };
   await appendFile(path, `${JSON.stringify(line)}\n`);

@@ -1,11 +1,11 @@
 // Times decoding: a batch of prompts prefilled, then one token a sequence a step with the paged cache.
 import type { DType, ModelConfig, NativeModel, NativeSampler } from "../src/native";
 import { nativeAddon } from "../src/native";
-import { randomModel, readConfig, tokenIds } from "./config";
+import { randomModel, readConfig, tokenIds, type ModelSetup } from "./config";
 import { forwardFlops } from "./flops";
-import { Machine } from "./machine";
+import type { Machine } from "./machine";
 
-export interface SampleBenchOptions {
+export interface SampleBenchOptions extends ModelSetup {
   config: string;
   batch: number;
   /** Samples of each prompt; batch = prompts x samples. */
@@ -13,8 +13,6 @@ export interface SampleBenchOptions {
   promptLength: number;
   newTokens: number;
   temperature: number;
-  dtype: DType;
-  threads: number;
 }
 
 export interface SampleRound {
@@ -26,11 +24,29 @@ export interface SampleRound {
   /** Of the memory bandwidth that reading every weight once a step would take; the limit at batch 1. */
   weight_bandwidth_fraction: number;
   gemm_peak_fraction: number;
+  /** The least time a step can take over the time it took: see floorSeconds(). */
+  floor_fraction: number;
 }
 
 function weightBytes(model: NativeModel, dtype: DType): number {
   const elements = model.parameters().reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   return elements * (dtype === "float32" ? 4 : 2);
+}
+
+/**
+ * A decode step at least reads the weights or does the arithmetic of its products, whichever takes longer, and reads
+ * the keys and values of what each sequence attends to: of a shared prompt once for all its samples.
+ */
+function floorSeconds(
+  model: NativeModel, config: ModelConfig, options: SampleBenchOptions, limits: { flops: number; bandwidth: number },
+): number {
+  const { batch, samples, promptLength, newTokens, dtype } = options;
+  const { numHiddenLayers, numKeyValueHeads, headDim } = config;
+  const cached = 2 * numHiddenLayers * numKeyValueHeads * headDim * (dtype === "float32" ? 4 : 2);
+  const positions = (batch / samples) * promptLength + batch * (newTokens / 2);
+  const products = batch * forwardFlops(config, 0);
+  return Math.max(weightBytes(model, dtype) / limits.bandwidth, products / limits.flops)
+    + (positions * cached) / limits.bandwidth;
 }
 
 export class SampleBench {
@@ -44,7 +60,7 @@ export class SampleBench {
 
   static async open(options: SampleBenchOptions, machine: Machine): Promise<SampleBench> {
     const config = await readConfig(options.config);
-    const model = await randomModel(config, options.dtype, options.threads);
+    const model = await randomModel(config, options);
     const maxLength = options.promptLength + options.newTokens;
     const sampler = new (nativeAddon().Sampler)(model, {
       maxBatch: options.batch,
@@ -87,6 +103,7 @@ export class SampleBench {
       flops_per_second: flops,
       weight_bandwidth_fraction: (weightBytes(this.model, options.dtype) * steps) / seconds / bandwidth,
       gemm_peak_fraction: flops / peak,
+      floor_fraction: floorSeconds(this.model, config, options, { flops: peak, bandwidth }) / (seconds / steps),
     };
   }
 

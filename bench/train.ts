@@ -2,12 +2,12 @@
 // A round is one optimizer step (forward, backward, clipping, AdamW); between rounds the machine's peak is sampled.
 import { packPairs, packSft, type MicroBatch } from "../src/data/packing";
 import { TrainingSession } from "../src/train/session";
-import type { DType, ModelConfig, NativeModel } from "../src/native";
-import { randomModel, readConfig, tokenIds } from "./config";
+import type { ModelConfig, NativeModel } from "../src/native";
+import { randomModel, readConfig, tokenIds, type ModelSetup } from "./config";
 import { forwardFlops } from "./flops";
-import { Machine } from "./machine";
+import type { Machine } from "./machine";
 
-export interface TrainBenchOptions {
+export interface TrainBenchOptions extends ModelSetup {
   config: string;
   mode: "sft" | "dpo";
   /** Sequences of SFT, or pairs. */
@@ -16,8 +16,6 @@ export interface TrainBenchOptions {
   length: number;
   /** Of these, tokens of the prompt, which are not scored. */
   prompt: number;
-  dtype: DType;
-  threads: number;
   microBatchTokens: number;
 }
 
@@ -25,7 +23,7 @@ export interface TrainRound {
   tokens_per_second: number;
   step_ms: number;
   flops_per_second: number;
-  /** Of the arithmetic peak of this dtype, sampled just before the step. */
+  /** Of the machine's rate of this dtype, sampled just before the step. */
   gemm_peak_fraction: number;
   pairs_per_second?: number;
   loss: number;
@@ -62,7 +60,7 @@ export class TrainBench {
 
   static async open(options: TrainBenchOptions, machine: Machine): Promise<TrainBench> {
     const config = await readConfig(options.config);
-    const model = await randomModel(config, options.dtype, options.threads);
+    const model = await randomModel(config, options);
     const tokens = options.microBatchTokens;
     const session = new TrainingSession({ native: model }, {
       maxTokens: tokens, maxSegments: tokens, maxSequences: tokens, training: true,

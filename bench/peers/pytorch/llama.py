@@ -1,7 +1,8 @@
-"""Llama in eager PyTorch, batched, for speed: what a user of PyTorch would train and decode on a CPU.
+"""Llama in PyTorch, batched, for speed: what a user of PyTorch would train and decode without further libraries.
 
-q, k, v and gate, up are one product each (faster than Hugging Face's five); weights are random. Dense batches
-only: no padding, no packing. It does not know losses or sampling. B batch, T tokens, K key/value heads, G = H / K.
+q, k, v and gate, up are one product each (faster than Hugging Face's five); on a GPU attention is PyTorch's own fused
+one; weights are random. Dense batches only: no padding, no packing. It does not know losses or sampling.
+B batch, T tokens, K key/value heads, G = H / K.
 """
 import math
 
@@ -49,7 +50,16 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if cache is not None:
             k, v = cache.append(k, v)
-        return self.out(self.mix(q, k, v, mask).transpose(1, 2).reshape(batch, length, -1))
+        mixed = self.fused(q, k, v, mask) if q.is_cuda else self.mix(q, k, v, mask)
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, -1))
+
+    def fused(self, q, k, v, mask):
+        """mix() by the kernel that PyTorch picks. A causal mask over as many keys as queries needs no tensor."""
+        q, k, group = q.to(v.dtype), k.to(v.dtype), self.heads // self.kv_heads
+        if group > 1:
+            k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+        is_causal = mask is not None and q.shape[2] == k.shape[2]
+        return F.scaled_dot_product_attention(q, k, v, None if is_causal else mask, is_causal=is_causal)
 
     def mix(self, q, k, v, mask):
         """softmax(q k' / sqrt(D) + mask) v; the G query heads of one key head are rows of one product."""
@@ -89,14 +99,26 @@ class Llama(nn.Module):
                 nn.init.normal_(parameter, std=config["initializer_range"])
         if config["tie_word_embeddings"]:
             self.head.weight = self.embed.weight
-        self.cos, self.sin = rotary_table(config, max_length)
+        for name, table in zip(("cos", "sin"), rotary_table(config, max_length)):
+            self.register_buffer(name, table, persistent=False)
 
     def forward(self, tokens, start=0, caches=None):
         """tokens (B, T) at positions start .. start + T - 1 -> hidden states (B, T, C) after the last norm."""
         length, dtype = tokens.shape[1], self.embed.weight.dtype
         cos, sin = (t[start:start + length].to(dtype) for t in (self.cos, self.sin))
         # One query sees every cached key: only a longer run needs the causal mask (keys = queries in both uses).
-        mask = torch.full((length, length), -math.inf, dtype=dtype).triu(1) if length > 1 else None
+        mask = torch.full((length, length), -math.inf, dtype=dtype, device=tokens.device).triu(1) if length > 1 else None
+        return self.run(tokens, cos, sin, mask, caches)
+
+    def step(self, tokens, position, caches):
+        """tokens (B, 1) at `position` (1), a tensor, so that one record serves every step; caches are StaticCache."""
+        dtype = self.embed.weight.dtype
+        cos, sin = (t.index_select(0, position).to(dtype) for t in (self.cos, self.sin))
+        seen = torch.arange(self.cos.shape[0], device=tokens.device) <= position
+        mask = torch.zeros(seen.shape, dtype=dtype, device=tokens.device).masked_fill(~seen, -math.inf)
+        return self.run(tokens, cos, sin, mask[None, None, None], caches)
+
+    def run(self, tokens, cos, sin, mask, caches):
         x = self.embed(tokens)
         for index, layer in enumerate(self.layers):
             x = layer(x, cos, sin, mask, caches[index] if caches else None)
@@ -106,12 +128,28 @@ class Llama(nn.Module):
 class KeyValueCache:
     """Keys and values of one layer, (B, K, max_length, D), allocated once."""
 
-    def __init__(self, batch, config, max_length, dtype):
+    def __init__(self, batch, config, max_length, weight):
         shape = (batch, config["num_key_value_heads"], max_length, config["head_dim"])
-        self.keys, self.values, self.length = torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=dtype), 0
+        self.keys, self.values = weight.new_zeros(shape), weight.new_zeros(shape)
+        self.length = 0
 
     def append(self, k, v):
         end = self.length + k.shape[2]
         self.keys[:, :, self.length:end], self.values[:, :, self.length:end] = k, v
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
+
+
+class StaticCache(KeyValueCache):
+    """The same, but every call sees all max_length keys: shapes and addresses do not change from step to step."""
+
+    def __init__(self, batch, config, max_length, weight, position):
+        super().__init__(batch, config, max_length, weight)
+        self.position = position
+
+    def append(self, k, v):
+        if k.shape[2] > 1:
+            return super().append(k, v)  # the prompt, at the beginning
+        self.keys.index_copy_(2, self.position, k)
+        self.values.index_copy_(2, self.position, v)
+        return self.keys, self.values

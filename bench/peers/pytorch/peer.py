@@ -1,4 +1,4 @@
-"""What both PyTorch peers share: the process in its best form, the protocol on stdout, the model's FLOPs.
+"""What both PyTorch peers share: devices and forms, the process in its best form, the protocol on stdout, FLOPs.
 
 Import this before torch: the allocator is preloaded and the thread count set by starting the process again.
 It does not know the model.
@@ -12,6 +12,7 @@ import sys
 import time
 
 PEER = "pytorch"
+FORMS = ("eager", "compile", "static", "transformers", "transformers-static")
 TCMALLOC = ("libtcmalloc_minimal.so.4", "libtcmalloc.so.4")
 
 
@@ -28,6 +29,10 @@ def arguments(description):
     parser.add_argument("--batch", type=positive, default=8, help="sequences (train --mode dpo: pairs)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--threads", type=positive, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--form", choices=FORMS, default="eager",
+                        help="of the model: eager PyTorch, torch.compile, a recorded step over a static cache (decoding), "
+                        "or transformers' LlamaForCausalLM, with its dynamic or static cache")
     parser.add_argument("--rounds", type=positive, default=3, help="measured rounds, after one warm-up round")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--allocator", choices=("tcmalloc", "glibc"), default="tcmalloc",
@@ -39,7 +44,7 @@ def arguments(description):
 
 def enter_best_form(options):
     """Starts this process again with the allocator preloaded and OpenMP sized; returns in the process that has both."""
-    if os.environ.get("SELFREFINE_PEER") == "ready":
+    if options.device != "cpu" or os.environ.get("SELFREFINE_PEER") == "ready":
         return
     environment = dict(os.environ, SELFREFINE_PEER="ready", OMP_NUM_THREADS=str(options.threads))
     library = next(filter(None, map(library_path, TCMALLOC)), None)
@@ -53,15 +58,44 @@ def library_path(name):
     return next((path for folder in folders if os.path.exists(path := f"{folder}/{name}")), None)
 
 
-def import_torch():
-    """torch, or the status line "not installed" and a clean exit: an absent peer is a result, not a failure."""
+def leave(reason, remedy):
+    """An absent peer is a result, not a failure: a status line and a clean exit."""
+    emit({"peer": PEER, "status": "not installed", "reason": reason, "remedy": remedy})
+    sys.exit(0)
+
+
+def import_torch(options):
+    """torch, ready for the device and form, or leave()."""
     try:
         import torch
     except ImportError as error:
-        emit({"peer": PEER, "status": "not installed", "reason": str(error),
-              "remedy": "apt-get install python3-torch libopenblas0-openmp libtcmalloc-minimal4"})
-        sys.exit(0)
+        leave(str(error), "apt-get install python3-torch libopenblas0-openmp libtcmalloc-minimal4"
+              if options.device == "cpu" else "pip install torch")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        leave("torch sees no GPU", "pip install torch, built for this machine's CUDA")
+    if options.form == "compile" and not hasattr(torch, "compile"):
+        leave(f"torch {torch.__version__} has no torch.compile", "torch 2.0 or newer")
+    if options.device == "cpu":
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
     return torch
+
+
+def transformers_model(torch, options, config, dtype):
+    """A LlamaForCausalLM of random weights on the device, or leave()."""
+    try:
+        from transformers import LlamaConfig, LlamaForCausalLM
+    except ImportError as error:
+        leave(str(error), "pip install transformers")
+    with torch.device(options.device):
+        model = LlamaForCausalLM(LlamaConfig(**config, attn_implementation="sdpa"))
+    return model.to(dtype)
+
+
+def finish(torch, options):
+    """Waits for the device: only then has the clock seen the work."""
+    if options.device == "cuda":
+        torch.cuda.synchronize()
 
 
 def loaded_libraries():
@@ -93,7 +127,10 @@ def forward_flops(config, attended):
     return 2 * weights + 4 * config["num_hidden_layers"] * heads * head_dim * attended
 
 
-def peak_bytes():
+def peak_bytes(options):
+    if options.device == "cuda":
+        import torch
+        return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -110,7 +147,8 @@ def serve(options, version, round_of):
     started = time.perf_counter()
     round_of(-1)
     emit({"peer": PEER, "status": "ready", "version": version, "threads": options.threads, "dtype": options.dtype,
+          "device": options.device, "form": options.form,
           **loaded_libraries(), "warmup_ms": (time.perf_counter() - started) * 1e3})
     triggers = sys.stdin if options.interleave else range(options.rounds)
     for index, _ in enumerate(triggers):
-        emit({"peer": PEER, "round": index, **round_of(index), "peak_bytes": peak_bytes()})
+        emit({"peer": PEER, "round": index, **round_of(index), "peak_bytes": peak_bytes(options)})

@@ -20,6 +20,8 @@ def options():
     parsed = parser.parse_args()
     if parsed.answer is not None:
         parsed.length = parsed.prompt + parsed.answer
+    if parsed.form in ("static", "transformers-static"):
+        parser.error(f"--form is {parsed.form}, which is a way to decode")
     if not 0 <= parsed.prompt < parsed.length:
         parser.error(f"--prompt is {parsed.prompt}, expected 0 .. {parsed.length - 1} for sequences of {parsed.length}")
     return parsed
@@ -29,22 +31,35 @@ class Trainer:
     """batch sequences (SFT) or pairs (DPO) of random tokens, the same in each step."""
 
     def __init__(self, torch, config, opts):
-        from llama import Llama
-        torch.manual_seed(opts.seed)
         self.torch, self.opts = torch, opts
-        self.model = Llama(config, opts.length)
+        self.model = self.make_model(config)
         self.reference = copy.deepcopy(self.model).requires_grad_(False) if opts.mode == "dpo" else None
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, **({"fused": True} if self.on_gpu else {}))
+        # Compiled after the optimizer has taken the parameters: a compiled model is called, not looked into.
+        self.logits = torch.compile(self.compute_logits) if opts.form == "compile" else self.compute_logits
         sequences = opts.batch * (2 if opts.mode == "dpo" else 1)
         rows = torch.randint(config["vocab_size"], (sequences, opts.length + 1))
         if opts.mode == "dpo":  # chosen above, rejected below, each pair under one prompt
             rows[opts.batch:, :opts.prompt + 1] = rows[:opts.batch, :opts.prompt + 1]
+        rows = rows.to(opts.device)
         self.tokens, self.targets = rows[:, :-1], rows[:, 1:].clone()
         # One more token than rows: every row has a target, the first `prompt` of them without weight.
         self.targets[:, :opts.prompt] = -100
         self.scored = (self.targets != -100).float()
 
-    def logits(self, model):
+    @property
+    def on_gpu(self):
+        return self.opts.device == "cuda"
+
+    def make_model(self, config):
+        if self.opts.form == "transformers":
+            return peer.transformers_model(self.torch, self.opts, config, self.torch.float32)
+        from llama import Llama
+        return Llama(config, self.opts.length).to(self.opts.device)
+
+    def compute_logits(self, model):
+        if self.opts.form == "transformers":
+            return model(self.tokens, use_cache=False).logits.float()
         return model.head(model(self.tokens)).float()
 
     def sft_loss(self):
@@ -62,7 +77,7 @@ class Trainer:
         return -self.torch.nn.functional.logsigmoid(beta * (chosen - rejected)).mean()
 
     def step(self):
-        with self.torch.autocast("cpu", self.torch.bfloat16, enabled=self.opts.dtype == "bfloat16"):
+        with self.torch.autocast(self.opts.device, self.torch.bfloat16, enabled=self.opts.dtype == "bfloat16"):
             loss = self.sft_loss() if self.opts.mode == "sft" else self.dpo_loss()
         loss.backward()
         self.torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -74,8 +89,7 @@ class Trainer:
 def main():
     opts = options()
     peer.enter_best_form(opts)
-    torch = peer.import_torch()
-    torch.set_num_threads(opts.threads)
+    torch = peer.import_torch(opts)
     config = peer.read_config(opts.config)
     trainer = Trainer(torch, config, opts)
     # Backward costs twice the forward; the causal half of the attention counts; DPO adds the reference's forward.
