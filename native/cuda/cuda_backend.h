@@ -89,6 +89,10 @@ class CudaBackend final : public Backend {
   /// False, with nothing queued, where Hopper's kernels are not used or do not take it. In cuda/gemm_hopper.cu.
   bool multiply_on_hopper(const CudaGemm& gemm);
 
+  /// False, with nothing queued, likewise. In kernels/attention/cuda_hopper.cu.
+  bool attend_on_hopper(const AttentionForward& op);
+  bool attend_on_hopper(const AttentionBackward& op);
+
   /// Both rotary ops: turns the first `heads` heads of each row. In kernels/rope/cuda.cu.
   void rotate(const Tensor& qkv, const Tensor& positions, const Tensor& inv_freq, int heads, bool interleaved,
               float sign);

@@ -39,6 +39,10 @@ template <int kPending, typename Sums>
 void wgmma_wait(Sums&, SELFREFINE_SITE) {
   cudasim::wgmma_wait(kPending, site);
 }
+template <int kPending, typename Sums, typename Others>
+void wgmma_wait(Sums&, Others&, SELFREFINE_SITE) {
+  cudasim::wgmma_wait(kPending, site);
+}
 
 /// sums [+]= a b, both in shared memory.
 template <int kN, bool kTransposeA, bool kTransposeB>
@@ -79,6 +83,11 @@ __device__ __forceinline__ void wgmma_wait(Sums& sums) {
   SELFREFINE_HOPPER_ASM("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
   pin_registers(sums);
 }
+template <int kPending, typename Sums, typename Others>
+__device__ __forceinline__ void wgmma_wait(Sums& sums, Others& others) {
+  wgmma_wait<kPending>(sums);
+  pin_registers(others);
+}
 
 template <int kN>
 struct WgmmaInstruction;
@@ -110,8 +119,10 @@ struct WgmmaInstruction;
   "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), \
       "+f"(d[i + 7])
 #define SELFREFINE_D32(i) SELFREFINE_D8(i), SELFREFINE_D8(i + 8), SELFREFINE_D8(i + 16), SELFREFINE_D8(i + 24)
+#define SELFREFINE_D16(i) SELFREFINE_D8(i), SELFREFINE_D8(i + 8)
 #define SELFREFINE_D64(i) SELFREFINE_D32(i), SELFREFINE_D32(i + 32)
 #define SELFREFINE_D128(i) SELFREFINE_D64(i), SELFREFINE_D64(i + 64)
+#define SELFREFINE_FIRST_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
 #define SELFREFINE_SUMS_0                                                                                  \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, " \
   "%24, %25, %26, %27, %28, %29, %30, %31"
@@ -125,6 +136,7 @@ struct WgmmaInstruction;
   "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, " \
   "%115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 
+SELFREFINE_WGMMA(32, SELFREFINE_FIRST_16, SELFREFINE_D16(0), "%16", "%17", "%18", "%19", "%20", "%21", "%22");
 SELFREFINE_WGMMA(64, SELFREFINE_SUMS_0, SELFREFINE_D32(0), "%32", "%33", "%34", "%35", "%36", "%37", "%38");
 SELFREFINE_WGMMA(128, SELFREFINE_SUMS_0 ", " SELFREFINE_SUMS_32, SELFREFINE_D64(0), "%64", "%65", "%66", "%67", "%68",
                  "%69", "%70");
@@ -133,6 +145,8 @@ SELFREFINE_WGMMA(256, SELFREFINE_SUMS_0 ", " SELFREFINE_SUMS_32 ", " SELFREFINE_
 
 #undef SELFREFINE_WGMMA
 #undef SELFREFINE_D8
+#undef SELFREFINE_D16
+#undef SELFREFINE_FIRST_16
 #undef SELFREFINE_D32
 #undef SELFREFINE_D64
 #undef SELFREFINE_D128

@@ -1,7 +1,7 @@
 // What attention must not depend on: the place of a sequence in its batch, the sharing of a prompt, the way it was
 // computed (packed rows or a paged cache), and who else is decoded.
 import { describe, expect, test } from "@jest/globals";
-import { backends, type BackendUnderTest } from "./support/backends";
+import { backends, ops, reference, type BackendUnderTest, type NativeBackend } from "./support/backends";
 import { reals, type Real } from "./support/dtype";
 import { execute, sameBits, type Step } from "./support/execute";
 import { Maker, tensor, type Fields, type TensorValue } from "./support/fields";
@@ -31,7 +31,7 @@ function forward(backend: BackendUnderTest, groups: Group[], source: number[], p
   const { dtype, setting, qkv } = pool;
   const fields = attentionFields(new Maker(dtype, 1), layoutOf(groups), setting, setting.window);
   const all = { ...fields, qkv: rowsOf(qkv, source) };
-  const { results } = execute(backend.with(2), "AttentionForward", all, { dtype });
+  const { results } = execute(backend.with(2), "AttentionForward", all, { dtype, aligned: true });
   return [results["out"] as Float64Array, results["lse"] as Float64Array];
 }
 
@@ -129,5 +129,43 @@ describe.each(backends)("$label", (backend) => {
         expect(sameBits(results["out"], resultRows(tensor(fields, "out"), all, rows))).toBe(true);
       }
     });
+  });
+});
+
+describe("which kernels compute", () => {
+  if (!ops.backends().includes("cuda-sim")) {
+    test.skip("cuda-sim is not in this build", () => undefined);
+    return;
+  }
+  const [hopper, ampere] = [90, 80].map((compute) => ops.create({ name: "cuda-sim", compute }));
+
+  /** Simulated wgmma rounds otherwise than mma.sync, so the bits tell. */
+  const isHoppers = (op: string, fields: Fields, aligned: boolean): boolean => {
+    const [mine, other] = [hopper, ampere].map((backend) =>
+      execute(backend as NativeBackend, op, fields, { dtype: "bfloat16", aligned }).results);
+    return Object.keys(mine ?? {}).some((name) => !sameBits(mine?.[name], other?.[name]));
+  };
+
+  test.each([
+    [64, 0, true], [128, 0, true], [40, 0, true], [64, 9, true], [128, 9, true], [32, 0, false], [44, 0, false],
+    [136, 0, false],
+  ])("cuda-sim: wgmma for D=%i window %i: %p", (d, window, wanted) => {
+    const heads = { h: 6, k: 2, d };
+    const m = new Maker("bfloat16", d);
+    // Gradients differ where bfloat16 just rounds to the other side: a few in 100,000.
+    const layout = layoutOf(wanted ? [{ prompt: 200, answers: [100, 90] }] : [{ prompt: 90 }]);
+    const forward = attentionFields(m, layout, heads, window);
+    const { results } = execute(reference, "AttentionForward", forward, { dtype: "bfloat16" });
+    const given = (name: string): TensorValue => ({
+      ...tensor(forward, name), role: "input", values: results[name] as Float64Array,
+    });
+    const backward: Fields = {
+      ...forward, out: given("out"), lse: given("lse"), dout: m.real([layout.rows, 6, d]),
+      dqkv: m.output([layout.rows, 10, d]),
+    };
+    for (const [op, fields] of [["AttentionForward", forward], ["AttentionBackward", backward]] as const) {
+      expect([op, isHoppers(op, fields, true)]).toEqual([op, wanted]);
+      expect([op, isHoppers(op, fields, false)]).toEqual([op, false]);
+    }
   });
 });

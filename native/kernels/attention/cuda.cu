@@ -1,11 +1,11 @@
 // Attention on the GPU: tiles are cut on the host (cuda_plan.h); bfloat16 runs on tensor cores, float32 plainly. No sum
 // depends on the order in which blocks run, and none on where a sequence lies in its batch.
 #include "cuda/cuda_backend.h"
-#include "cuda/lanes.cuh"
 #include "kernels/attention/cuda_backward.cuh"
 #include "kernels/attention/cuda_forward.cuh"
 #include "kernels/attention/cuda_launch.cuh"
 #include "kernels/attention/cuda_plain_backward.cuh"
+#include "kernels/attention/cuda_statistics.cuh"
 #include "kernels/indices.h"
 
 namespace selfrefine {
@@ -13,39 +13,6 @@ namespace selfrefine {
 namespace {
 
 using namespace cuda;
-
-constexpr int kRowThreads = 256, kRowLanes = 16;
-
-/// The statistics of all rows and heads, 16 threads each.
-template <typename T, bool kPacked>
-__global__ void __launch_bounds__(kRowThreads) attention_statistics_kernel(const AttentionArguments<T> a) {
-  const int64_t count = int64_t{a.rows} * a.heads, i = grid_thread() / kRowLanes;
-  const int lane = static_cast<int>(threadIdx.x) % kRowLanes;
-  const T *dout = a.dout + i * a.d, *out = a.out + i * a.d;
-  float sum = 0;
-  for (int c = lane * kLanes; i < count && c < a.d; c += kRowLanes * kLanes) {
-    const Lanes x = load_lanes<kPacked>(dout + c, a.d - c), y = load_lanes<kPacked>(out + c, a.d - c);
-#pragma unroll
-    for (int k = 0; k < kLanes; ++k) sum = fmaf(x[k], y[k], sum);
-  }
-#pragma unroll
-  for (int offset = kRowLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(kFullMask, sum, offset);
-  if (lane == 0 && i < count) a.statistics[i % a.heads * a.rows + i / a.heads] = make_float2(a.lse[i] * kLog2E, sum);
-}
-
-template <typename T, typename Op>
-AttentionArguments<T> arguments_of(const Op& op) {
-  AttentionArguments<T> a{};
-  a.qkv = op.qkv.template as<T>();
-  a.out = op.out.template as<T>();
-  a.lse = op.lse.template as<float>();
-  a.rows = static_cast<int>(op.qkv.dim(0));
-  a.heads = op.num_heads;
-  a.kv_heads = op.num_kv_heads;
-  a.d = static_cast<int>(op.qkv.dim(2));
-  a.scale = op.scale;
-  return a;
-}
 
 template <typename Op>
 AttentionCut cut_of(const Op& op) {
@@ -68,7 +35,7 @@ int plain_parts(int d) { return (d + Plain::kColumns - 1) / Plain::kColumns; }
 
 void CudaBackend::compute(const AttentionForward& op) {
   expect_segments("attention_forward", op.segments, op.qkv.dim(0));
-  if (op.qkv.elements() == 0) return;
+  if (op.qkv.elements() == 0 || attend_on_hopper(op)) return;
   const AttentionCut cut = cut_of(op);
   const int64_t blocks = cut.forward() * op.num_heads;
   visit_device(op.qkv.dtype, [&](auto zero) {
@@ -97,7 +64,7 @@ void CudaBackend::compute(const AttentionForward& op) {
 
 void CudaBackend::compute(const AttentionBackward& op) {
   expect_segments("attention_backward", op.segments, op.qkv.dim(0));
-  if (op.qkv.elements() == 0) return;
+  if (op.qkv.elements() == 0 || attend_on_hopper(op)) return;
   const AttentionCut cut = cut_of(op);
   const int64_t query_blocks = cut.backward_queries() * op.num_heads;
   const int64_t key_blocks = cut.backward_keys() * op.num_kv_heads;
@@ -111,9 +78,7 @@ void CudaBackend::compute(const AttentionBackward& op) {
     a.window = cut.window();
     if (a.window > 0) a.positions = upload(Table::positions, op.positions.as<int32_t>(), op.positions.dim(0));
     a.packed = packable<T>(a.d, a.qkv, a.dout, a.dqkv);
-    const auto statistics = lanes_packable<T>(a.d, a.dout, a.out) ? attention_statistics_kernel<T, true>
-                                                                  : attention_statistics_kernel<T, false>;
-    LAUNCH(statistics, blocks_for(op.lse.elements() * kRowLanes, kRowThreads), kRowThreads, 0, stream_, a);
+    launch_statistics(a, stream_);
     launched("attention_backward");
     AttentionArguments<T> of_queries = a, of_keys = a;
     of_queries.tiles = tiles + cut.forward();

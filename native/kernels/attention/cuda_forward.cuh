@@ -20,9 +20,9 @@ struct RunningSoftmax {
     }
   }
 
-  /// Scores become weights; what was summed before shrinks by the rise of the highest. `scale` > 0.
-  template <int kN, int kColumns>
-  __device__ __forceinline__ void weigh(float (&scores)[kM][kN][4], float (&sums)[kM][kColumns][4], float scale) {
+  /// Scores become weights, relative to the highest so far; `shrink`: by what earlier sums lose. `scale` > 0.
+  template <int kN>
+  __device__ __forceinline__ void weigh(float (&scores)[kM][kN][4], float (&shrink)[kM][2], float scale) {
 #pragma unroll
     for (int m = 0; m < kM; ++m) {
 #pragma unroll
@@ -32,7 +32,7 @@ struct RunningSoftmax {
         for (int n = 0; n < kN; ++n) most = fmaxf(most, fmaxf(scores[m][n][2 * half], scores[m][n][2 * half + 1]));
         most = row_max(most);
         const float base = most == -INFINITY ? 0.0f : most * scale;  // all hidden so far: weights of 0, not NaN
-        const float shrink = exp2_approximate(highest[m][half] * scale - base);
+        shrink[m][half] = exp2_approximate(highest[m][half] * scale - base);
         highest[m][half] = most;
         float sum = 0;
 #pragma unroll
@@ -43,16 +43,28 @@ struct RunningSoftmax {
             sum += scores[m][n][e];
           }
         }
-        total[m][half] = fmaf(total[m][half], shrink, sum);
-#pragma unroll
-        for (int n = 0; n < kColumns; ++n) {
-          sums[m][n][2 * half] *= shrink;
-          sums[m][n][2 * half + 1] *= shrink;
-        }
+        total[m][half] = fmaf(total[m][half], shrink[m][half], sum);
       }
     }
   }
+
+  /// The log-sum-exp of a row, from the totals of all its lanes.
+  __device__ __forceinline__ float log_total(int m, int half, float scale) const {
+    return highest[m][half] * scale + logf(total[m][half]);
+  }
 };
+
+template <int kM, int kColumns>
+__device__ __forceinline__ void shrink_sums(float (&sums)[kM][kColumns][4], const float (&by)[kM][2]) {
+#pragma unroll
+  for (int m = 0; m < kM; ++m) {
+#pragma unroll
+    for (int n = 0; n < kColumns; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) sums[m][n][e] *= by[m][e / 2];
+    }
+  }
+}
 
 template <int kDim, int kRowTiles, int kKeys>
 struct ForwardShape {
@@ -91,7 +103,9 @@ __global__ void __launch_bounds__(128) attention_forward_kernel(const AttentionA
       float scores[kRowTiles][kKeys / 8][4] = {};
       multiply_rows<kDim>(scores, my_queries, keys);
       mask_step(scores, a, steps, step, row);
-      softmax.weigh(scores, sums, a.scale * kLog2E);
+      float shrink[kRowTiles][2];
+      softmax.weigh(scores, shrink, a.scale * kLog2E);
+      shrink_sums(sums, shrink);
       to_weights(weights, scores);
     }
     cp_async_wait<0>();
@@ -111,7 +125,7 @@ __global__ void __launch_bounds__(128) attention_forward_kernel(const AttentionA
       total = row_sum(total);
       const int query = row + m * 16 + half * 8 + lane_id() / 4;
       if (lane_id() % 4 == 0 && query < end) {
-        a.lse[int64_t{query} * a.heads + head] = softmax.highest[m][half] * a.scale + logf(total);
+        a.lse[int64_t{query} * a.heads + head] = softmax.log_total(m, half, a.scale);
       }
     }
   }

@@ -1,9 +1,9 @@
-// Which attention kernels run, of which tiles: by storage type and head_dim.
+// Which attention kernels run, of which tiles: by storage type and head_dim; and what all of them get of an op.
 #pragma once
 
 #include <type_traits>
 
-#include "kernels/attention/cuda_plan.h"
+#include "kernels/attention/cuda_tiles.cuh"
 
 namespace selfrefine::cuda {
 
@@ -58,6 +58,20 @@ inline TileSizes tile_sizes(DType dtype, int64_t d, float scale) {
     using Shapes = AttentionShapes<dim()>;
     return TileSizes{64 * Shapes::kForwardTiles, 64 * Shapes::kQueryTiles, 64 * Shapes::kKeyTiles};
   });
+}
+
+template <typename T, typename Op>
+AttentionArguments<T> arguments_of(const Op& op) {
+  AttentionArguments<T> a{};
+  a.qkv = op.qkv.template as<T>();
+  a.out = op.out.template as<T>();
+  a.lse = op.lse.template as<float>();
+  a.rows = static_cast<int>(op.qkv.dim(0));
+  a.heads = op.num_heads;
+  a.kv_heads = op.num_kv_heads;
+  a.d = static_cast<int>(op.qkv.dim(2));
+  a.scale = op.scale;
+  return a;
 }
 
 }  // namespace selfrefine::cuda

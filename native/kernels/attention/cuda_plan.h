@@ -18,6 +18,15 @@ struct alignas(16) WorkTile {
   int32_t unused[2];
 };
 
+/// The window, or 0 where it is wider than all positions and so hides nothing.
+inline int narrow_window(const Tensor& positions, int window) {
+  const int64_t rows = positions.dim(0);
+  if (window == 0 || rows == 0) return 0;
+  const auto* first = positions.as<int32_t>();
+  const auto [low, high] = std::minmax_element(first, first + rows);
+  return int64_t{*high} - *low < window ? 0 : window;
+}
+
 /// Rows of a tile, for each kernel that walks over tiles.
 struct TileSizes {
   int forward = 64, backward_queries = 64, backward_keys = 64;
@@ -28,7 +37,7 @@ class AttentionCut {
   /// `segments` and `positions` have been checked and can be read by the host.
   AttentionCut(const Tensor& segments, const Tensor& positions, int window, TileSizes sizes)
       : segments_(segments.as<Segment>()), count_(segments.dim(0)), positions_(positions.as<int32_t>()) {
-    window_ = narrow_window(positions.dim(0), window);
+    window_ = narrow_window(positions, window);
     if (window_ > 0) find_consecutive();
     forward_ = cut_queries(sizes.forward);
     backward_queries_ = cut_queries(sizes.backward_queries);
@@ -40,19 +49,13 @@ class AttentionCut {
   int64_t forward() const { return forward_; }
   int64_t backward_queries() const { return backward_queries_; }
   int64_t backward_keys() const { return backward_keys_; }
-  /// 0 too where the window is wider than all positions.
+  /// See narrow_window().
   int window() const { return window_; }
 
  private:
   struct Segment {
     int32_t begin, end, prefix_begin, prefix_end;
   };
-
-  int narrow_window(int64_t rows, int window) const {
-    if (window == 0 || rows == 0) return 0;
-    const auto [low, high] = std::minmax_element(positions_, positions_ + rows);
-    return int64_t{*high} - *low < window ? 0 : window;
-  }
 
   void find_consecutive() {
     for (int64_t s = 0; s < count_; ++s) {

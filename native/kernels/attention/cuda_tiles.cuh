@@ -236,14 +236,15 @@ __device__ __forceinline__ void mask_scores(float (&scores)[kM][kN][4], Visible 
   }
 }
 
-/// Masks the scores of query rows from `row` on and the keys of one step; cheap where all are visible.
-template <int kM, int kN, typename T>
+/// Masks the scores of query rows from `row` on and the keys of one step; cheap where all are visible. Without
+/// kWindow there is none: its code costs registers.
+template <bool kWindow = true, int kM, int kN, typename T>
 __device__ __forceinline__ void mask_step(float (&scores)[kM][kN][4], const AttentionArguments<T>& a,
                                           const KeySteps& steps, int step, int row) {
   const int key = steps.begin(step), end = steps.end(step);
   const bool own = steps.own(step);
   const int last_row = steps.tile.end - 1;
-  if (a.window > 0) {
+  if (kWindow && a.window > 0) {
     mask_scores(scores, [&](int i, int j) {
       const bool visible = own ? key + j <= row + i : key + j < end;
       return visible && !a.beyond_window(min(row + i, last_row), min(key + j, end - 1));

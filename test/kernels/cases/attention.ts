@@ -101,8 +101,19 @@ const tiles: GradientCase[] = [
   ...[2, 6, 32, 80, 136, 256, 264].map((d) => attention([{ prompt: 33, answers: [1, 65] }], { h: 2, k: 1, d })),
 ];
 
+// Around tiles of 128 and 192 rows; heads narrower than the tiles' 64 and 128 columns; groups of odd size.
+const large: GradientCase[] = [
+  ...[191, 192, 193, 257].map((prompt) => attention(one(prompt), { h: 1, k: 1, d: 64 })),
+  ...[255, 257].map((prompt) => attention(one(prompt), { h: 1, k: 1, d: 128 })),
+  attention([{ prompt: 129, answers: [64, 66, 1] }, { prompt: 2 }], { h: 3, k: 1, d: 64 }),
+  attention([{ prompt: 127, answers: [65] }, { prompt: 63 }], { h: 3, k: 3, d: 128 }),
+  attention([{ prompt: 130, answers: [70] }], { h: 3, k: 1, d: 64 }, 100),
+  attention([{ prompt: 130, answers: [70] }], { h: 2, k: 2, d: 128 }, 65),
+  ...[40, 72, 120].map((d) => attention([{ prompt: 65, answers: [1, 65] }], { h: 2, k: 1, d })),
+];
+
 export const gradients: GradientCase[] = [
-  ...finite, ...headSizes, ...ratios, ...windows, ...tiles,
+  ...finite, ...headSizes, ...ratios, ...windows, ...tiles, ...large,
   attention(one(200), { h: 2, k: 1, d: 64 }), attention(one(257), { h: 2, k: 2, d: 8 }, 33),
   attention([...Array(40).keys()].map((i) => ({ prompt: 1 + (i % 3) })), { h: 2, k: 1, d: 16 }),
   attention([], { h: 2, k: 1, d: 8 }), attention(mixed, { h: 2, k: 1, d: 7 }),
