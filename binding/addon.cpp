@@ -14,6 +14,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Sampler", selfrefine::SamplerObject::define(env));
   exports.Set("devices", Napi::Function::New<selfrefine::devices>(env, "devices"));
   exports.Set("autoDevice", Napi::Function::New<selfrefine::auto_device>(env, "autoDevice"));
+  exports.Set("plan", Napi::Function::New<selfrefine::plan>(env, "plan"));
+  exports.Set("availableBytes", Napi::Function::New<selfrefine::available_bytes_of>(env, "availableBytes"));
   exports.Set("ops", selfrefine::make_ops(env));
   return exports;
 }

@@ -23,6 +23,7 @@ class ModelObject final : public Wrapped<ModelObject, Model> {
   Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value copy_from(const Napi::CallbackInfo& info);
   Napi::Value fingerprint(const Napi::CallbackInfo& info);
+  Napi::Value available_bytes(const Napi::CallbackInfo& info);
 };
 
 class TrainerObject final : public Wrapped<TrainerObject, Trainer> {
@@ -63,5 +64,9 @@ class SamplerObject final : public Wrapped<SamplerObject, Sampler> {
 Napi::Value devices(const Napi::CallbackInfo& info);
 /// The same of the device that "auto" stands for, with the reason as description.
 Napi::Value auto_device(const Napi::CallbackInfo& info);
+/// plan(config, options, work) -> the rows of memory() that a piece of work would have.
+Napi::Value plan(const Napi::CallbackInfo& info);
+/// availableBytes(device)
+Napi::Value available_bytes_of(const Napi::CallbackInfo& info);
 
 }  // namespace selfrefine

@@ -100,6 +100,7 @@ Napi::Value to_js(Napi::Env env, const std::vector<MemoryRow>& rows) {
     Napi::Object object = Napi::Object::New(env);
     object.Set("arena", row.arena);
     object.Set("bytes", static_cast<double>(row.bytes));
+    object.Set("shared", row.shared);
     list.Set(list.Length(), object);
   }
   return list;

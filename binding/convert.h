@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "engine/devices.h"
 #include "engine/model.h"
+#include "engine/plan.h"
 #include "engine/sampler.h"
 #include "engine/trainer.h"
 #include "napi_setup.h"
@@ -53,6 +54,7 @@ PreferenceOptions to_preference_options(const Argument& argument);
 UpdateOptions to_update_options(const Argument& argument);
 SamplerCapacity to_sampler_capacity(const Argument& argument);
 GenerationOptions to_generation_options(const Argument& argument);
+PlannedWork to_planned_work(const Argument& argument);
 
 /// memory() of any object.
 Napi::Value to_js(Napi::Env env, const std::vector<MemoryRow>& rows);

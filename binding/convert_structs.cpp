@@ -139,4 +139,16 @@ GenerationOptions to_generation_options(const Argument& a) {
   return options;
 }
 
+PlannedWork to_planned_work(const Argument& a) {
+  PlannedWork work;
+  if (const auto training = a.field("training").optional()) {
+    work.training = {.capacity = to_trainer_capacity(training->field("capacity")),
+                     .preference = training->field("preference").boolean(),
+                     .row_length = training->field("rowLength").integer(1),
+                     .rows = training->field("rows").integer(1)};
+  }
+  if (const auto sampling = a.field("sampling").optional()) work.sampling = to_sampler_capacity(*sampling);
+  return work;
+}
+
 }  // namespace selfrefine

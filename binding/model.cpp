@@ -22,6 +22,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceMethod<&ModelObject::write>("write"),
                       InstanceMethod<&ModelObject::copy_from>("copyFrom"),
                       InstanceMethod<&ModelObject::fingerprint>("fingerprint"),
+                      InstanceMethod<&ModelObject::available_bytes>("availableBytes"),
                       InstanceMethod("memory", &ModelObject::memory),
                       InstanceMethod("dispose", &ModelObject::dispose)});
 }
@@ -126,6 +127,13 @@ Napi::Value ModelObject::fingerprint(const Napi::CallbackInfo& info) {
     return [model = engine("fingerprint")]() -> Finish {
       return [value = model->fingerprint()](Napi::Env env) -> Napi::Value { return Napi::BigInt::New(env, value); };
     };
+  });
+}
+
+Napi::Value ModelObject::available_bytes(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const int64_t bytes = engine("availableBytes")->backend().available_bytes();
+    return Napi::Number::New(info.Env(), static_cast<double>(bytes));
   });
 }
 

@@ -17,6 +17,7 @@ namespace selfrefine {
 struct BackendOptions {
   std::string name = "cpu";  // one of backend_names()
   int threads = 0;           // 0 = every processor this process may use
+  bool rehearsal = false;    // memory is counted but not taken, ops size their work areas but compute nothing
 };
 
 /// Work that is done again and again, the same each time. See Backend::make_recording().
@@ -63,9 +64,13 @@ class Backend {
   /// again, without a look at the ops.
   virtual std::unique_ptr<Recording> make_recording() { return std::make_unique<Recording>(); }
 
-  /// Bytes of the work areas and packed weights that the backend keeps for itself, as they have grown so far. May be
-  /// asked from any thread, at any time.
+  /// Bytes of the work areas that the backend keeps for itself, as they have grown so far. May be asked from any
+  /// thread, at any time.
   virtual int64_t scratch_bytes() const { return 0; }
+  /// The same of its packed forms of frozen weights.
+  virtual int64_t packed_bytes() const { return 0; }
+  /// Bytes that allocate() may still give.
+  virtual int64_t available_bytes() const = 0;
 
   /// Weights that do not change until thaw(): a backend may keep its own packed form of them for MatmulForward, or use
   /// kernels made for generation, whose sums (on cuda) need not round alike. freeze() replaces what was frozen before.

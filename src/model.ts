@@ -10,12 +10,20 @@ import { parseOptions } from "./config/parse";
 import { codeOf, fail, messageOf, SelfRefineError } from "./errors";
 import {
   native, nativeAddon, nativeSync, type Device, type DeviceInfo, type DType, type MemoryRow, type ModelConfig,
-  type NativeModel,
+  type NativeModel, type NativeModelOptions,
 } from "./native";
+import { expectMemoryForModel } from "./plan/memory";
+import type { PlannedJob } from "./plan/work";
 import { Tokenizer } from "./text/tokenizer";
 
 /** Weights of a fresh model: normal(0, std); 0.02 is the `initializer_range` of the Llama configs. */
 const INITIALIZER_RANGE = 0.02;
+
+export interface LoadOptions extends Partial<ModelOptions> {
+  tokenizer?: Tokenizer;
+  /** What will be done with the model: where there is no room for that, it is not read at all. */
+  work?: (config: ModelConfig) => PlannedJob;
+}
 
 export interface CreateOptions extends Partial<ModelOptions> {
   seed?: number;
@@ -36,11 +44,8 @@ export class Model {
    * Reads a Hugging Face directory, or a llama2.c .bin file with the tokenizer given beside it.
    * @throws ERR_IO, ERR_CHECKPOINT, ERR_UNSUPPORTED naming the file or tensor; ERR_OUT_OF_MEMORY
    */
-  static async load(
-    path: string,
-    options: Partial<ModelOptions> & { tokenizer?: Tokenizer } = {},
-  ): Promise<Model> {
-    const { tokenizer: given, ...rest } = options;
+  static async load(path: string, options: LoadOptions = {}): Promise<Model> {
+    const { tokenizer: given, work, ...rest } = options;
     await recoverSwap(path);
     const llama2c = extname(path) === ".bin";
     if (llama2c && !given) {
@@ -48,7 +53,7 @@ export class Model {
     }
     const plan = llama2c ? await readLlama2c(path) : await planRead(path);
     const tokenizer = given ?? (await Tokenizer.load(path));
-    const model = Model.allocate(plan.config, tokenizer, rest, plan.source);
+    const model = Model.allocate(plan.config, tokenizer, rest, plan.source, work?.(plan.config));
     try {
       await model.readWeights(plan);
       return model;
@@ -71,6 +76,7 @@ export class Model {
     tokenizer: Tokenizer,
     given: Partial<ModelOptions>,
     source: Record<string, unknown>,
+    job?: PlannedJob,
   ): Model {
     const parsed = parseOptions(modelOptions, given, "model", modelRules);
     const options = { ...parsed, device: resolveDevice(parsed.device) };
@@ -83,8 +89,8 @@ export class Model {
         + "(vocab_size): they do not belong together");
     }
     const addon = nativeAddon();
-    const { device, dtype, threads, optim_states: states } = options;
-    const memory = nativeSync(() => new addon.Model(config, { device, dtype, threads, masters: states === "float32" }));
+    expectMemoryForModel(config, nativeOptionsOf(options), job);
+    const memory = nativeSync(() => new addon.Model(config, nativeOptionsOf(options)));
     return new Model(memory, config, tokenizer, options, source);
   }
 
@@ -110,6 +116,10 @@ export class Model {
   /** The tokens a row to train on may have: max_length, or as many as the model has positions. */
   longestRow(maxLength: number): number {
     return Math.min(maxLength, this.config.maxPositionEmbeddings);
+  }
+
+  get nativeOptions(): NativeModelOptions {
+    return nativeOptionsOf(this.options);
   }
 
   memory(): MemoryRow[] {
@@ -152,6 +162,13 @@ export class Model {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** What of the options the engine is told. */
+export function nativeOptionsOf(
+  { device, dtype, threads, optim_states: states }: ModelOptions & { device: Device },
+): NativeModelOptions {
+  return { device, dtype, threads, masters: states === "float32" };
 }
 
 /** The same options for a model that will not be trained: it needs no masters. */

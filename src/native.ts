@@ -65,6 +65,8 @@ export interface TensorEntry {
 export interface MemoryRow {
   arena: string;
   bytes: number;
+  /** Read and written by both sides: on a GPU this is pinned memory of the host. */
+  shared: boolean;
 }
 
 /**
@@ -99,6 +101,8 @@ export interface NativeModel {
   write(path: string, header: Uint8Array, entries: TensorEntry[]): Promise<void>;
   /** Copies all weights of a model of the same config. */
   copyFrom(other: NativeModel): Promise<void>;
+  /** Bytes that its device may still give. */
+  availableBytes(): number;
   /** A 64-bit hash of all weights. */
   fingerprint(): Promise<bigint>;
   memory(): MemoryRow[];
@@ -252,6 +256,20 @@ export interface NativeSampler {
   dispose(): void;
 }
 
+/** What memory is planned for: a model alone, or with one of these. */
+export interface PlannedWork {
+  training: {
+    capacity: TrainerCapacity;
+    /** Log-probs of a reference and a preference loss; else cross-entropy. */
+    preference: boolean;
+    /** Tokens of the longest row, or of both answers of a pair with their prompt. */
+    rowLength: number;
+    /** Rows or pairs of a full micro-batch. */
+    rows: number;
+  } | null;
+  sampling: SamplerCapacity | null;
+}
+
 export interface DeviceInfo {
   name: Device;
   /** Instruction set and threads, or the GPU; of one that is not usable: why not. */
@@ -264,6 +282,13 @@ export interface NativeAddon {
   devices(): DeviceInfo[];
   /** What "auto" stands for on this machine; the description says why. */
   autoDevice(): DeviceInfo;
+  /**
+   * The rows of memory() of model and trainer or sampler, before any of it is taken: arenas exactly, work areas as a
+   * full micro-batch needs them, on a GPU a bound. Needs no such device. ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY.
+   */
+  plan(config: ModelConfig, options: NativeModelOptions, work: PlannedWork): MemoryRow[];
+  /** Bytes that a device may still give. ERR_CUDA, ERR_UNSUPPORTED where it cannot be used. */
+  availableBytes(device: Device): number;
   Model: new (config: ModelConfig, options: NativeModelOptions) => NativeModel;
   Trainer: new (model: NativeModel, capacity: TrainerCapacity) => NativeTrainer;
   Sampler: new (model: NativeModel, capacity: SamplerCapacity) => NativeSampler;

@@ -81,4 +81,15 @@ std::shared_ptr<void> share_host(const char* arena, size_t bytes) {
   return {allocate_host(arena, bytes), [bytes](void* memory) { release_host(memory, bytes); }};
 }
 
+std::shared_ptr<void> reserve_addresses(const char* arena, size_t bytes) {
+  const size_t size = rounded(bytes);
+  void* memory = size < bytes ? MAP_FAILED
+                              : mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) {
+    fail(ErrorCode::out_of_memory, arena, ": ", bytes, " bytes are more addresses than this process may have");
+  }
+  return {memory, [bytes](void* p) { release_host(p, bytes); }};
+}
+
 }  // namespace selfrefine

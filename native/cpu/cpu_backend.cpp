@@ -8,13 +8,17 @@
 namespace selfrefine {
 
 CpuBackend::CpuBackend(const BackendOptions& options)
-    : pool_(options.threads), isa_(isa_kernels(choose_isa())), gemm_(isa_.gemm, pool_) {}
+    : pool_(options.threads, !options.rehearsal), isa_(isa_kernels(choose_isa())), gemm_(isa_.gemm, pool_) {}
 
 std::string CpuBackend::description() const {
   return concat("cpu, ", isa_name(isa_.isa), ", ", pool_.threads(), pool_.threads() == 1 ? " thread" : " threads");
 }
 
-std::shared_ptr<void> CpuBackend::allocate(const char* arena, size_t bytes) { return share_host(arena, bytes); }
+std::shared_ptr<void> CpuBackend::allocate(const char* arena, size_t bytes) {
+  return pool_.working() ? share_host(arena, bytes) : reserve_addresses(arena, bytes);
+}
+
+int64_t CpuBackend::available_bytes() const { return static_cast<int64_t>(available_host_bytes()); }
 
 void CpuBackend::freeze(std::span<const Tensor> weights) {
   thaw();
@@ -24,23 +28,21 @@ void CpuBackend::freeze(std::span<const Tensor> weights) {
     gemm_.pack_b(packed, {weight.data, weight.dim(1)}, true, weight.dim(0), weight.dim(1), weight.dtype);
     frozen_bytes_ += packed.bytes();
   }
-  count_scratch();
 }
 
 void CpuBackend::thaw() {
   frozen_.clear();
   frozen_bytes_ = 0;
-  count_scratch();
 }
 
 float* CpuBackend::work_area(HugeBuffer& buffer, int64_t floats, const char* what) {
-  buffer.reserve(floats * static_cast<int64_t>(sizeof(float)), what);
+  buffer.reserve(floats * static_cast<int64_t>(sizeof(float)), what, pool_.working());
   count_scratch();
   return buffer.as<float>();
 }
 
 void CpuBackend::count_scratch() {
-  int64_t bytes = gemm_.workspace_bytes() + angles_.bytes() + frozen_bytes_;
+  int64_t bytes = gemm_.workspace_bytes() + angles_.bytes();
   for (const HugeBuffer* buffer : {&threads_, &partials_, &logits_, &panels_}) bytes += buffer->bytes();
   scratch_bytes_.store(bytes, std::memory_order_relaxed);
 }

@@ -28,6 +28,8 @@ class CpuBackend final : public Backend {
   void freeze(std::span<const Tensor> weights) override;
   void thaw() override;
   int64_t scratch_bytes() const override { return scratch_bytes_.load(std::memory_order_relaxed); }
+  int64_t packed_bytes() const override { return frozen_bytes_.load(std::memory_order_relaxed); }
+  int64_t available_bytes() const override;
 
  protected:
 #define SELFREFINE_DECLARE(Op) void compute(const Op& op) override;
@@ -88,7 +90,7 @@ class CpuBackend final : public Backend {
   const IsaKernels& isa_;
   Gemm gemm_;
   std::unordered_map<const void*, PackedMatrix> frozen_;
-  int64_t frozen_bytes_ = 0;
+  std::atomic<int64_t> frozen_bytes_{0};
   RopeAngleTable angles_;
   AttentionPlan plan_;
   HugeBuffer threads_, partials_, logits_, panels_;

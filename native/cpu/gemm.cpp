@@ -184,7 +184,7 @@ void Gemm::prepare_a(const GemmArgs& args, const Plan& plan, Part& part) {
     part.a_stride = plan.a_stride;
     part.a_panel_stride = args.trans_a ? kernels_.rows : kernels_.rows * plan.a_stride;
   } else if (TileCut::few(part.c.rows)) {
-    a_.reserve(job.panel_end * job.panel_stride * 4, kWorkArea);
+    a_.reserve(job.panel_end * job.panel_stride * 4, kWorkArea, pool_.working());
     part.a = job.target = a_.as<uint32_t>();
     pack_shared(job);
   }
@@ -198,13 +198,14 @@ void Gemm::prepare_b(const GemmArgs& args, const Plan& plan, Part& part) {
   }
   PackJob job = describe(args.b, args.trans_b, args.ab_dtype, part.c.column, part.c.columns, part.step * plan.per_step,
                          args.k, part.steps, kernels_.columns, kernels_.vector);
-  b_.reserve(job.panel_end * job.panel_stride * 4, kWorkArea);
+  b_.reserve(job.panel_end * job.panel_stride * 4, kWorkArea, pool_.working());
   part.b = job.target = b_.as<uint32_t>();
   part.b_panel_stride = job.panel_stride;
   pack_shared(job);
 }
 
 void Gemm::pack_shared(const PackJob& job) {
+  if (!pool_.working()) return;
   const PackCut cut(job);
   const auto run = [&](int64_t task, int) { kernels_.pack(cut.task(job, task)); };
   if (job.count * (job.step_end - job.step_begin) > kSerialPackUnits) return pool_.parallel_for(cut.tasks(), run);
@@ -218,12 +219,13 @@ void Gemm::multiply_tiles(const GemmArgs& args, const Plan& plan, Part& part) {
   part.sums_ld = round_up(keep_all ? part.c.columns : cut.most_columns(), kernels_.columns);
   part.sums_stride = keep_all ? 0 : spread(cut.most_rows() * part.sums_ld);
   if (plan.steps > plan.block) {
-    sums_.reserve((keep_all ? part.c.rows * part.sums_ld : part.sums_stride * pool_.threads()) * 4, kWorkArea);
+    const int64_t floats = keep_all ? part.c.rows * part.sums_ld : part.sums_stride * pool_.threads();
+    sums_.reserve(floats * 4, kWorkArea, pool_.working());
   }
   if (part.a == nullptr) {
     const PackJob own = describe_a(kernels_, args, 0, cut.most_rows(), 0, plan.block);
     part.own_a_stride = spread(own.panel_end * own.panel_stride);
-    a_.reserve(part.own_a_stride * pool_.threads() * 4, kWorkArea);
+    a_.reserve(part.own_a_stride * pool_.threads() * 4, kWorkArea, pool_.working());
   }
   pool_.parallel_for(cut.tiles(), [&](int64_t task, int thread) {
     const Tile tile = cut.tile(task);
@@ -281,7 +283,7 @@ void Gemm::pack_b(PackedMatrix& packed, ConstMatrix b, bool trans_b, int64_t n, 
   check_operand("b", b, trans_b ? n : k, trans_b ? k : n);
   const int64_t steps = divide_up(k, kernels_.pairs && dtype == DType::bf16 ? 2 : 1);
   PackJob job = describe(b, trans_b, dtype, 0, n, 0, k, steps, kernels_.columns, kernels_.vector);
-  packed.memory_.reserve(job.panel_end * job.panel_stride * 4, "packed weights");
+  packed.memory_.reserve(job.panel_end * job.panel_stride * 4, "packed weights", pool_.working());
   packed.kernels_ = &kernels_;
   packed.dtype_ = dtype;
   packed.n_ = n;

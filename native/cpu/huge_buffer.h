@@ -16,8 +16,9 @@ class HugeBuffer {
   HugeBuffer(HugeBuffer&& other) noexcept;
   HugeBuffer& operator=(HugeBuffer&& other) noexcept;
 
-  /// Replaces the memory by more if there are fewer bytes; the contents are lost then, also if it throws.
-  void reserve(int64_t bytes, const char* what);
+  /// Replaces the memory by more if there are fewer bytes; the contents are lost then, also if it throws. With
+  /// `touched` false it is addresses only, which count as bytes.
+  void reserve(int64_t bytes, const char* what, bool touched = true);
 
   int64_t bytes() const { return bytes_; }
   template <typename T>

@@ -84,14 +84,14 @@ class BlockSignals {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads, bool working) : working_(working) {
   if (threads < 0 || threads > kMaxThreads) {
     fail(ErrorCode::invalid_argument, "threads is ", threads, ", expected 1 to ", kMaxThreads,
          ", or 0 for as many as this process may use");
   }
   threads_ = threads == 0 ? std::min(available_processors(), kMaxThreads) : threads;
   shares_ = std::make_unique<Share[]>(static_cast<size_t>(threads_));
-  start_workers(threads_ - 1);
+  if (working) start_workers(threads_ - 1);
 }
 
 ThreadPool::~ThreadPool() { stop_workers(); }
@@ -180,6 +180,7 @@ void ThreadPool::run_inline(int64_t tasks, TaskRef body, int thread) {
 }
 
 void ThreadPool::parallel_for(int64_t tasks, TaskRef body) {
+  if (!working_) return;
   if (tasks <= 0) return;
   if (inside.pool == this) return run_inline(tasks, body, inside.thread);
   const std::lock_guard<std::mutex> turn(callers_);

@@ -34,12 +34,14 @@ class ThreadPool {
  public:
   /// A pool of `threads` threads with the caller as thread 0; 0 = as many as available_processors().
   /// Throws invalid_argument outside 0..1024.
-  explicit ThreadPool(int threads = 0);
+  /// Without `working` it starts no thread and parallel_for does nothing: for counting what tasks would need.
+  explicit ThreadPool(int threads = 0, bool working = true);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return threads_; }
+  bool working() const { return working_; }
 
   /// Calls body(task, thread) once for each task in [0, tasks), thread in [0, threads()), and returns when all are
   /// done.
@@ -60,6 +62,7 @@ class ThreadPool {
   void wait_for_workers();
 
   int threads_ = 1;     // fixed before the first worker starts
+  bool working_;
   std::mutex callers_;  // held for a whole region: one at a time
 
   // Of the region that runs now. Read only by a thread that holds a claimed task, so never while they change: the

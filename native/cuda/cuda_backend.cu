@@ -111,6 +111,13 @@ std::string CudaBackend::description() const {
                 cublaslt_ ? ", " + cublaslt_->description() : "");
 }
 
+int64_t CudaBackend::available_bytes() const {
+  check_cuda(cudaSetDevice(device_), "cudaSetDevice");
+  size_t free = 0, total = 0;
+  check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return static_cast<int64_t>(free);
+}
+
 std::shared_ptr<void> CudaBackend::allocate(const char* arena, size_t bytes) {
   enter();
   void* memory = nullptr;

@@ -38,6 +38,7 @@ class CudaBackend final : public Backend {
   bool records() const override;
   std::unique_ptr<Recording> make_recording() override;
   int64_t scratch_bytes() const override { return scratch_bytes_.load(std::memory_order_relaxed); }
+  int64_t available_bytes() const override;
   /// Frozen weights are those that samples are drawn with: see multiply().
   void freeze(std::span<const Tensor>) override { frozen_ = true; }
   void thaw() override { frozen_ = false; }

@@ -47,7 +47,7 @@ void fill_normal(float* out, int64_t first, int64_t n, uint64_t seed, uint32_t p
 
 Model::Model(const ModelConfig& config, const ModelOptions& options)
     : config_(checked(config)), dtype_(options.dtype),
-      backend_(make_backend({.name = options.device, .threads = options.threads})), table_(config) {
+      backend_(make_backend({options.device, options.threads, options.rehearsal})), table_(config) {
   if (dtype_ != DType::f32 && dtype_ != DType::bf16) {
     fail(ErrorCode::unsupported, "dtype ", name_of(dtype_), " cannot hold weights, expected float32 or bfloat16");
   }
@@ -155,6 +155,7 @@ std::vector<MemoryRow> Model::memory() const {
   std::vector<MemoryRow> rows = {parameters_.row()};
   if (has_masters()) rows.push_back(masters_.row());
   rows.push_back(constants_.row());
+  if (backend_->packed_bytes() > 0) rows.push_back({"packed weights", backend_->packed_bytes()});
   rows.push_back({"work areas", backend_->scratch_bytes()});
   return rows;
 }

@@ -21,6 +21,7 @@ struct ModelOptions {
   /// bfloat16: fp32 masters beside the parameters. Without them the parameters are all there is, to be trained with
   /// stochastic rounding, or not at all.
   bool masters = true;
+  bool rehearsal = false;  // counts memory without taking it: see engine/plan.h
 };
 
 /// `rows` rows of a parameter, from row `row_offset`, at byte `file_offset` of a file, as F32, BF16 or F16.

@@ -177,4 +177,21 @@ void Sampler::end() {
   model_->thaw();
 }
 
+void Sampler::rehearse() {
+  model_->freeze();
+  const std::vector<int32_t> pages(static_cast<size_t>((limits_.max_length + kPageSize - 1) / kPageSize), 0);
+  std::vector<Admission::Prefill> prompts;
+  const int64_t longest = std::max<int64_t>(1, limits_.max_length - 1);
+  for (int64_t rest = limits_.max_prefill_tokens; rest > 0; rest -= longest) {
+    prompts.push_back({std::vector<int32_t>(static_cast<size_t>(std::min(rest, longest)), 0), pages});
+  }
+  ActiveSample last;
+  last.position = static_cast<int32_t>(limits_.max_length - 1);
+  last.pages = pages;
+  graph_.begin({}, {});
+  graph_.place(std::vector<ActiveSample>(static_cast<size_t>(limits_.max_batch), last), 1);
+  graph_.prefill(prompts);
+  graph_.decode(1);
+}
+
 }  // namespace selfrefine

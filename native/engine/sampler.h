@@ -60,6 +60,9 @@ class Sampler {
   RunResult run(int64_t max_steps);
   /// Releases cache pages and packed weights.
   void end();
+  /// Runs the passes that need most memory, on the first of the cache's pages: a full prefill, and a full batch at the
+  /// end of its length. For a model that is rehearsed.
+  void rehearse();
 
   std::vector<MemoryRow> memory() const { return graph_.memory(); }
 

@@ -4,6 +4,7 @@
 #include "cpu/cpu_backend.h"
 #include "kernels/plugin_backend.h"
 #include "kernels/reference.h"
+#include "kernels/rehearsal.h"
 
 namespace selfrefine {
 
@@ -16,12 +17,19 @@ struct Maker {
 };
 
 std::unique_ptr<Backend> make_cpu(const BackendOptions& options) { return std::make_unique<CpuBackend>(options); }
-std::unique_ptr<Backend> make_reference(const BackendOptions&) { return std::make_unique<ReferenceBackend>(); }
+std::unique_ptr<Backend> make_reference(const BackendOptions& options) {
+  if (options.rehearsal) return std::make_unique<RehearsalBackend>(options.name, true);
+  return std::make_unique<ReferenceBackend>();
+}
+std::unique_ptr<Backend> make_cuda(const BackendOptions& options) {
+  if (options.rehearsal) return std::make_unique<CudaRehearsal>(options.name);
+  return make_plugin_backend(options);
+}
 
-constexpr Maker kMakers[] = {{"cuda", make_plugin_backend, true},
+constexpr Maker kMakers[] = {{"cuda", make_cuda, true},
                              {"cpu", make_cpu, false},
                              {"reference", make_reference, false},
-                             {"cuda-sim", make_plugin_backend, true}};
+                             {"cuda-sim", make_cuda, true}};
 
 bool present(const Maker& maker) { return !maker.is_plugin || has_plugin(maker.name); }
 

@@ -9,4 +9,6 @@ std::string ReferenceBackend::description() const { return "reference: plain loo
 
 std::shared_ptr<void> ReferenceBackend::allocate(const char* arena, size_t bytes) { return share_host(arena, bytes); }
 
+int64_t ReferenceBackend::available_bytes() const { return static_cast<int64_t>(available_host_bytes()); }
+
 }  // namespace selfrefine

@@ -11,6 +11,7 @@ class ReferenceBackend final : public Backend {
   const char* name() const override { return "reference"; }
   std::string description() const override;
   std::shared_ptr<void> allocate(const char* arena, size_t bytes) override;
+  int64_t available_bytes() const override;
   void freeze(std::span<const Tensor>) override {}
   void thaw() override {}
 

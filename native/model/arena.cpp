@@ -4,7 +4,7 @@
 namespace selfrefine {
 
 Arena::Arena(const std::shared_ptr<Backend>& backend, const std::string& name, int64_t bytes, Reach reach)
-    : name_(name), bytes_(bytes),
+    : name_(name), bytes_(bytes), shared_(reach == Reach::host),
       memory_(reach == Reach::host ? backend->allocate_shared(name_.c_str(), static_cast<size_t>(bytes))
                                    : backend->allocate(name_.c_str(), static_cast<size_t>(bytes))) {}
 

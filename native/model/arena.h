@@ -17,6 +17,7 @@ namespace selfrefine {
 struct MemoryRow {
   std::string arena;
   int64_t bytes = 0;
+  bool shared = false;  // with host code: where a device has memory of its own, this is the host's
 };
 
 /// Who reaches the memory: ops alone (unless the backend's memory is host memory), or host code too.
@@ -31,11 +32,12 @@ class Arena {
 
   void* data() const { return memory_.get(); }
   std::shared_ptr<void> share() const { return memory_; }
-  MemoryRow row() const { return {name_, bytes_}; }
+  MemoryRow row() const { return {name_, bytes_, shared_}; }
 
  private:
   std::string name_;
   int64_t bytes_ = 0;
+  bool shared_ = false;
   std::shared_ptr<void> memory_;
 };
 

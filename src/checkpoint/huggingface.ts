@@ -43,7 +43,7 @@ async function readObject(path: string): Promise<Record<string, unknown>> {
 }
 
 /** config.json, with the stop tokens of generation_config.json where it names some. */
-async function readConfig(directory: string): Promise<{ config: ModelConfig; source: Record<string, unknown> }> {
+export async function readConfig(directory: string): Promise<{ config: ModelConfig; source: Record<string, unknown> }> {
   const path = join(directory, "config.json");
   const source = await readObject(path);
   const config = parseModelConfig(source, path);

@@ -11,7 +11,7 @@ import { type TaskSource, wordproblemOptions } from "../config/run-options";
 import type { Split } from "../data/records";
 import { fail } from "../errors";
 import { recoverSwap } from "../files";
-import { deviceReason, Model, untrained } from "../model";
+import { deviceReason, Model, untrained, type LoadOptions } from "../model";
 import type { EvaluationSet } from "../run/questions";
 import { loadSet } from "../run/questions";
 import { isProcedural } from "../tasks";
@@ -86,22 +86,27 @@ export function openModel(flags: Flags, context: Context): Promise<Model> {
   return openWith(flags, context, untrained);
 }
 
-/** The same, to train it. */
-export function openTrainedModel(flags: Flags, context: Context): Promise<Model> {
-  return openWith(flags, context, (options) => options);
+/** The same, to train it as `work` says; where there is no room for that, the weights are not read. */
+export function openTrainedModel(flags: Flags, context: Context, work: LoadOptions["work"]): Promise<Model> {
+  return openWith(flags, context, (options) => options, work);
 }
 
 async function openWith(
   flags: Flags,
   context: Context,
   adapt: (options: ModelOptions) => ModelOptions,
+  work?: LoadOptions["work"],
 ): Promise<Model> {
   const given = givenOptions(modelOptions, flags);
   const options = adapt(parseOptions(modelOptions, given, "model options", modelRules));
   const tokenizer =
     flags["tokenizer"] === undefined ? {} : { tokenizer: await loadTokenizer(String(flags["tokenizer"])) };
   sayDevice(options.device, context);
-  return Model.load(required(flags, "model", "a Hugging Face directory"), { ...options, ...tokenizer });
+  return Model.load(required(flags, "model", "a Hugging Face directory"), {
+    ...options,
+    ...tokenizer,
+    ...(work ? { work } : {}),
+  });
 }
 
 function positiveOrZero(flags: Flags, name: string): number {

@@ -5,6 +5,7 @@ import { dpoOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { encodePairs } from "../data/encode";
 import { parsePairRecord } from "../data/formats";
+import { trainingWork } from "../plan/work";
 import { dpo } from "../train/dpo";
 import { openTrainedModel, required, TRAINED_MODEL_FLAGS } from "./common";
 import { readNamed, TRAIN_FILE_FLAGS, trainOnFiles } from "./train-files";
@@ -25,7 +26,8 @@ export const dpoVerb: Verb = {
     const given = givenOptions(dpoOptions, flags);
     const options = parseOptions(dpoOptions, given, "dpo options", dpoRules);
     const pairs = await readNamed(required(flags, "train", "a file of pairs"), parsePairRecord);
-    await trainOnFiles(flags, context, openTrainedModel, {
+    const work = trainingWork("dpo", options);
+    await trainOnFiles(flags, context, (...where) => openTrainedModel(...where, work), {
       stage: "dpo",
       encode: (model) =>
         Promise.resolve(

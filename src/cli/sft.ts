@@ -6,6 +6,7 @@ import { parseOptions } from "../config/parse";
 import { encodeSft } from "../data/encode";
 import { isInstruction, parseSftRecord } from "../data/formats";
 import { fail } from "../errors";
+import { trainingWork } from "../plan/work";
 import { sft } from "../train/sft";
 import { openTrainedModel, required, TEMPLATE_FLAG, templateOf, TRAINED_MODEL_FLAGS } from "./common";
 import { readNamed, TRAIN_FILE_FLAGS, trainOnFiles } from "./train-files";
@@ -41,7 +42,8 @@ export const sftVerb: Verb = {
         option: idle,
       });
     }
-    await trainOnFiles(flags, context, openTrainedModel, {
+    const work = trainingWork("sft", options);
+    await trainOnFiles(flags, context, (...where) => openTrainedModel(...where, work), {
       stage: "sft",
       encode: (model) =>
         Promise.resolve(

@@ -4,6 +4,7 @@ import { dpoVerb } from "./dpo";
 import { evalVerb } from "./eval";
 import { inspectVerb } from "./inspect";
 import { pairsVerb } from "./pairs";
+import { planVerb } from "./plan";
 import { quickstartVerb } from "./quickstart";
 import { reportVerb } from "./report";
 import { runVerb } from "./run";
@@ -21,5 +22,6 @@ export const VERBS: readonly Verb[] = [
   dpoVerb,
   evalVerb,
   reportVerb,
+  planVerb,
   inspectVerb,
 ];

@@ -1,6 +1,6 @@
 // Which options need others to matter. Setting one where it would be ignored is an error, not silence.
 import type { PairOptions } from "../refine/options";
-import type { DpoOptions, GenerationOptions, ModelOptions, SftOptions } from "./options";
+import type { DpoOptions, GenerationOptions, ModelOptions, PlanOptions, SftOptions } from "./options";
 import type { EffectRule } from "./parse";
 
 type Training = Pick<
@@ -87,4 +87,14 @@ export const pairRules: readonly EffectRule<PairOptions>[] = [
     hasEffect: (options) => options.policy !== "correctness",
     because: "with policy correctness, which takes no chain of the teacher",
   },
+];
+
+const ofTraining = (options: Pick<PlanOptions, "mode">) => options.mode !== "sample";
+const ofSampling = (options: Pick<PlanOptions, "mode">) => options.mode === "sample";
+
+export const planRules: readonly EffectRule<PlanOptions & ModelOptions>[] = [
+  ...(["micro_batch_tokens", "max_length", "optim_states"] as const).map((option) =>
+    ({ option, hasEffect: ofTraining, because: "with mode sample" })),
+  ...(["max_batch", "prompt_length", "max_new_tokens"] as const).map((option) =>
+    ({ option, hasEffect: ofSampling, because: "with mode sft or dpo" })),
 ];

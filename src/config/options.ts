@@ -35,6 +35,18 @@ export const modelOptions = z.strictObject({
 });
 export type ModelOptions = z.infer<typeof modelOptions>;
 
+export const planOptions = z.strictObject({
+  mode: z.enum(["sft", "dpo", "sample"]).default("sft").describe("what is to be done with the model"),
+  micro_batch_tokens: count(MOST.tokens).default(4096).describe("sft, dpo: tokens of one forward pass"),
+  max_length: count(MOST.tokens).default(1024).describe("sft, dpo: longest row in tokens, prompt and completion"),
+  max_batch: count(MOST.samples).default(64).describe("sample: completions decoded together"),
+  prompt_length: count(MOST.tokens).default(512).describe("sample: longest prompt in tokens"),
+  max_new_tokens: count(MOST.tokens).default(256).describe("sample: longest completion in tokens"),
+  memory: z.string().optional()
+    .describe("what may be taken, such as 139GiB or 80GB; default: what is free on the device now"),
+});
+export type PlanOptions = z.infer<typeof planOptions>;
+
 const optimizerShape = {
   batch_size: count(MOST.rows).default(32).describe("rows (sft) or pairs (dpo) of one optimizer step"),
   micro_batch_tokens: count(MOST.tokens).default(4096)

@@ -7,6 +7,8 @@ import { parseOptions } from "../config/parse";
 import { fail } from "../errors";
 import type { Model } from "../model";
 import { native, nativeAddon, nativeSync, type FinishedSample, type NativeSampler } from "../native";
+import { expectMemory } from "../plan/memory";
+import { samplerCapacity, samplingJob } from "../plan/work";
 import { encodePrompt } from "../text/prompt";
 
 /** Decode steps between two looks at the abort signal: some milliseconds of work. */
@@ -76,19 +78,11 @@ function toRequests(model: Model, prompts: readonly (string | Prompt)[], options
 function openSampler(model: Model, requests: readonly Request[], options: GenerationOptions): NativeSampler {
   const addon = nativeAddon();
   const longest = requests.reduce((most, { ids }) => Math.max(most, ids.length), 1);
-  const maxLength = longest + options.max_new_tokens;
   const maxBatch = Math.min(options.max_batch, requests.length * options.num_samples);
-  const capacity = {
-    maxBatch,
-    maxLength,
-    maxPrefillTokens: Math.max(longest, 1024),
-    cacheTokens: maxBatch * (maxLength + CACHE_PAGE_SLACK),
-  };
+  expectMemory(model, samplingJob(maxBatch, longest, options.max_new_tokens));
+  const capacity = samplerCapacity(maxBatch, longest, options.max_new_tokens);
   return nativeSync(() => new addon.Sampler(model.native, capacity));
 }
-
-/** Each sequence wastes less than a page of its own and one of its prompt. */
-const CACHE_PAGE_SLACK = 128;
 
 function begin(sampler: NativeSampler, model: Model, options: GenerationOptions): void {
   const { tokenizer, config } = model;

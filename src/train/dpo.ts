@@ -5,11 +5,13 @@ import { dpoOptions, type DpoOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { encodePairs, type Encoded, type EncodedPair } from "../data/encode";
 import { parsePairRecord, type PairRecord } from "../data/formats";
-import { expectRoom, packPairs, type MicroBatch } from "../data/packing";
+import { branchRows, expectRoom, packPairs, type MicroBatch } from "../data/packing";
 import { fail } from "../errors";
 import { hashJson } from "../files";
 import type { Model } from "../model";
 import type { PreferenceOptions } from "../native";
+import { expectMemory } from "../plan/memory";
+import { dpoCapacity, rowLengths, trainingJob } from "../plan/work";
 import type { DpoEvent, DpoStepEvent } from "./events";
 import { identityOf, isEncoded, optimize, type GroupResult, type TrainingControl } from "./loop";
 import { scoreReference, type ReferenceLogps } from "./reference";
@@ -154,9 +156,10 @@ export async function* dpo(
   if (pairs.length === 0) fail("ERR_DATA", `no pairs to train on (${dropped.length} were too long, or equal where they were cut)`);
   const tokens = parsed.micro_batch_tokens;
   expectRoom(pairs, tokens);
-  const session = new TrainingSession(model, {
-    maxTokens: tokens, maxSegments: tokens, maxSequences: 2 * tokens, training: true,
-  });
+  const lengths = rowLengths(pairs.map(({ promptIds, chosenIds, rejectedIds }) =>
+    branchRows(promptIds, [chosenIds, rejectedIds])));
+  expectMemory(model, trainingJob("dpo", tokens, lengths));
+  const session = new TrainingSession(model, dpoCapacity(tokens));
   try {
     const reference = control.reference
       ?? { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };

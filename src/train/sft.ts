@@ -5,10 +5,12 @@ import { sftOptions, type SftOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
 import { encodeSft, type Encoded, type EncodedSft } from "../data/encode";
 import { parseSftRecord, type InstructionRecord, type SftRecord } from "../data/formats";
-import { expectRoom, packSft, type PackedExample } from "../data/packing";
+import { exampleRows, expectRoom, packSft, type PackedExample } from "../data/packing";
 import { fail } from "../errors";
 import { hashJson } from "../files";
 import type { Model } from "../model";
+import { expectMemory } from "../plan/memory";
+import { rowLengths, sftCapacity, trainingJob } from "../plan/work";
 import type { SftEvent, SftStepEvent } from "./events";
 import { identityOf, isEncoded, optimize, type GroupResult, type LoopStep, type TrainingControl } from "./loop";
 import { TrainingSession } from "./session";
@@ -65,12 +67,9 @@ export async function* sft(
   const { examples, dropped, truncated } = encode(model, data, parsed);
   if (examples.length === 0) fail("ERR_DATA", `no rows to train on (${dropped.length} were too long)`);
   expectRoom(examples, parsed.micro_batch_tokens);
-  const session = new TrainingSession(model, {
-    maxTokens: parsed.micro_batch_tokens,
-    maxSegments: parsed.micro_batch_tokens,
-    maxSequences: parsed.micro_batch_tokens,
-    training: true,
-  });
+  const lengths = rowLengths(examples.map(exampleRows));
+  expectMemory(model, trainingJob("sft", parsed.micro_batch_tokens, lengths));
+  const session = new TrainingSession(model, sftCapacity(parsed.micro_batch_tokens));
   try {
     let steps = 0;
     for await (const step of optimize({

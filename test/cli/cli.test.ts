@@ -31,6 +31,7 @@ describe("help", () => {
       "dpo",
       "eval",
       "report",
+      "plan",
       "inspect",
     ]) {
       expect(VERBS.map(({ name }) => name)).toContain(verb);
@@ -164,6 +165,9 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
       2,
       "--model has no effect with the template alpaca",
     ],
+    [["plan", "--model", "m", "--mode", "sample", "--max-length", "9"], 2, "max_length has no effect with mode sample"],
+    [["plan", "--model", "no-such"], 1, "error [ERR_IO]: cannot read no-such/config.json"],
+    [["sample", "--model", "m", "--output", "s", "--optim-states", "bfloat16"], 2, "no option --optim-states"],
     [["inspect", "no-such"], 1, "error [ERR_IO]: no-such: no such file or directory"],
     [["report", "."], 1, "no finished run is here"],
   ] as [string[], number, string][])("%j", async (args, code, text) => {
@@ -237,4 +241,17 @@ test("inspect tells devices and tasks, also as JSON", async () => {
   expect((await selfrefine(["inspect", "tasks"])).stdout).toMatch(
     /multiarith\s+math\s+train, test, all\s+test\s+folder/,
   );
+});
+
+test("plan tells what a training takes before it begins, as a table and as JSON", async () => {
+  const model = join(__dirname, "..", "fixtures", "llama-tied");
+  const args = ["plan", "--model", model, "--device", "cuda", "--dtype", "bfloat16", "--micro-batch-tokens", "1000"];
+  const { code, stdout } = await selfrefine([...args, "--memory", "1GiB"]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/sft on cuda +bfloat16, float32 states/);
+  expect(stdout).toMatch(/activations +\d+(\.\d+)? [KM]iB +\d+\.\d %/);
+  expect(stdout).toMatch(/in all .*\nbeside it, on the host .*\n/);
+  expect(stdout).toMatch(/fits 1\.00 GiB with --micro-batch-tokens 1,000; the largest .* that fits is [\d,]+\n$/);
+  const [event] = events(await selfrefine([...args, "--optim-states", "bfloat16", "--memory", "10KB", "--json"]));
+  expect(event).toMatchObject({ device: "cuda", optim_states: "bfloat16", fits: false, largest: 0, value: 1000 });
 });

@@ -7,6 +7,7 @@
 
 #include "cuda/cuda_backend.h"
 #include "cuda/softmax.cuh"
+#include "cuda/workspace.h"
 #include "kernels/indices.h"
 
 namespace selfrefine {
@@ -17,8 +18,6 @@ namespace {
 
 constexpr int kHeadThreads = 512;
 constexpr int kHeadLoads = 4;  // accesses of a thread in flight
-constexpr int64_t kForwardLogits = int64_t{1} << 27;  // of a chunk where the caller has not said: 512 MiB
-constexpr int64_t kForwardRows = 8192;
 
 /// logps[row] and, unless null, statistics[row] = (highest, 1 / sum). A block a row; which thread adds which logit
 /// follows from V alone, so a row's numbers do not depend on its chunk.
@@ -122,7 +121,7 @@ void CudaBackend::compute(const LmHeadForward& op) {
   const int64_t m = op.x.dim(0), v = op.weight.dim(0);
   expect_in_range("lm_head_forward", "targets", op.targets, 0, v);
   if (m == 0) return;
-  const int64_t rows = std::clamp(cuda::kForwardLogits / v, int64_t{1}, std::min(m, cuda::kForwardRows));
+  const int64_t rows = cuda::head_forward_rows(m, v);
   const int32_t* targets = upload(Table::targets, op.targets.as<int32_t>(), m);
   float* logits = scratch_of<float>(Scratch::logits, rows * v);
   for (int64_t begin = 0; begin < m; begin += rows) {
@@ -163,9 +162,10 @@ void CudaBackend::compute(const LmHeadLoss& op) {
   for (const int64_t end : op.chunk_ends) most = std::max(most, end - std::exchange(begin, end));
   visit_device(op.x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const int64_t padded = (most * v + 63) / 64 * 64;
-    float* logits = scratch_of<float>(Scratch::logits, std::is_same_v<T, float> ? padded : padded + (padded + 1) / 2);
-    T* dlogits = std::is_same_v<T, float> ? reinterpret_cast<T*>(logits) : reinterpret_cast<T*>(logits + padded);
+    constexpr bool kNarrow = !std::is_same_v<T, float>;
+    const int64_t padded = cuda::head_loss_floats(most, v, false);
+    float* logits = scratch_of<float>(Scratch::logits, cuda::head_loss_floats(most, v, kNarrow));
+    T* dlogits = reinterpret_cast<T*>(kNarrow ? logits + padded : logits);
     float2* statistics = scratch_of<float2>(Scratch::rows, most);
     begin = 0;
     for (const int64_t end : op.chunk_ends) {

@@ -13,7 +13,8 @@ class RopeAngleTable {
  public:
   /// Makes of() valid for these positions. Throws ERR_INVALID_ARGUMENT on a negative position and on one above
   /// kRopeMaxPosition, which no model has.
-  void prepare(const Tensor& positions, const Tensor& inv_freq);
+  /// Without `working` it only takes the room for them.
+  void prepare(const Tensor& positions, const Tensor& inv_freq, bool working);
 
   RopeAngles of(int64_t position) const {
     const float* row = rows_.data() + position * 2 * half_;
@@ -23,7 +24,7 @@ class RopeAngleTable {
   int64_t bytes() const { return static_cast<int64_t>(rows_.capacity() * sizeof(float)); }
 
  private:
-  void extend(int64_t positions);
+  void extend(int64_t positions, bool working);
 
   std::vector<float> inv_freq_;
   std::vector<float> rows_;  // (positions, 2, half): cosines, sines

@@ -8,6 +8,7 @@ import { writeJsonl } from "../../data/jsonl";
 import type { PreferencePair } from "../../data/records";
 import { readJson, stableJson, writeFileAtomic } from "../../files";
 import { Model } from "../../model";
+import { trainingWork } from "../../plan/work";
 import { dpo } from "../../train/dpo";
 import type { ReferenceLogps } from "../../train/reference";
 import type { DpoEvent } from "../../train/events";
@@ -68,7 +69,8 @@ async function* compute(
   seed: number,
   work: string,
 ): AsyncGenerator<StageEvent, void> {
-  const model = await Model.load(from.directory, context.modelOptions);
+  const planned = { work: trainingWork("dpo", context.config.dpo) };
+  const model = await Model.load(from.directory, { ...context.modelOptions, ...planned });
   try {
     const pairs = wanted(
       await readOwn<PreferencePair>(pairsFile),

@@ -7,6 +7,7 @@ import type { Demonstration } from "../../data/records";
 import type { SftRecord } from "../../data/formats";
 import type { RunConfig } from "../../config/run-options";
 import { Model } from "../../model";
+import { trainingWork } from "../../plan/work";
 import { sft } from "../../train/sft";
 import { type RunContext, wanted } from "../context";
 import { effectiveTraining } from "../effective";
@@ -53,7 +54,8 @@ async function* compute(
   seed: number,
   work: string,
 ): AsyncGenerator<StageEvent, void> {
-  const model = await Model.load(from.directory, context.modelOptions);
+  const planned = { work: trainingWork("sft", source.options) };
+  const model = await Model.load(from.directory, { ...context.modelOptions, ...planned });
   try {
     const encoded = await source.rows(model);
     yield* audit(context.config.audit, source.name, work, model, encoded.examples);

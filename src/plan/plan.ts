@@ -1,0 +1,120 @@
+// plan(): the peak memory of a training or a sampling by arena, before anything is allocated, and the largest batch
+// that fits. For any device, whether this machine has it or not. It does NOT read weights.
+import { stat } from "node:fs/promises";
+import { basename, dirname, extname } from "node:path";
+import { readConfig } from "../checkpoint/huggingface";
+import { readLlama2c } from "../checkpoint/llama2c";
+import { modelRules, planRules } from "../config/effects";
+import { modelOptions, planOptions, type ModelOptions, type PlanOptions } from "../config/options";
+import { parseOptions, type EffectRule } from "../config/parse";
+import { fail } from "../errors";
+import { nativeOptionsOf, resolveDevice } from "../model";
+import { nativeAddon, type Device, type ModelConfig } from "../native";
+import { deviceBytes, isOnDevice, largestFitting, plannedRows } from "./memory";
+import { samplingJob, trainingWork, type PlannedJob } from "./work";
+
+const schema = modelOptions.extend(planOptions.shape);
+const rules = [...modelRules, ...planRules] as unknown as readonly EffectRule<ModelOptions & PlanOptions>[];
+
+export interface PlannedArena {
+  arena: string;
+  bytes: number;
+  /** In the host's memory, where the device has one of its own. */
+  host: boolean;
+}
+
+export interface MemoryPlan {
+  mode: PlanOptions["mode"];
+  device: Device;
+  dtype: ModelOptions["dtype"];
+  optim_states: ModelOptions["optim_states"];
+  /** Exact, but for "work areas": those of full micro-batches, and on a GPU a bound. */
+  arenas: PlannedArena[];
+  /** Sums, on the device and beside it. */
+  device_bytes: number;
+  host_bytes: number;
+  /** What may be taken: as given, or what is free on the device now; null where the device is not here. */
+  available_bytes: number | null;
+  fits: boolean | null;
+  /** The option that decides, as planned, and its largest value that fits (0: none does). */
+  option: PlannedJob["option"];
+  value: number;
+  largest: number | null;
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12, KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30, TIB: 2 ** 40,
+};
+
+/** "139GiB", "80 GB", "17179869184" in bytes. @throws ERR_CONFIG */
+export function parseBytes(text: string): number {
+  const match = /^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*$/.exec(text);
+  const unit = UNITS[(match?.[2] ?? "?").toUpperCase()];
+  if (!match || unit === undefined) {
+    fail("ERR_CONFIG", `memory is ${JSON.stringify(text)}, wanted a number of bytes such as 139GiB, 80GB or 8589934592`,
+      { option: "memory" });
+  }
+  return Math.floor(Number(match[1]) * unit);
+}
+
+function jobOf(options: PlanOptions, config: ModelConfig): PlannedJob {
+  if (options.mode !== "sample") return trainingWork(options.mode, options)(config);
+  const positions = config.maxPositionEmbeddings;
+  if (options.prompt_length + options.max_new_tokens > positions) {
+    fail("ERR_CONFIG", `prompt_length ${options.prompt_length} and max_new_tokens ${options.max_new_tokens} are more `
+      + `together than the model's ${positions} positions`, { option: "prompt_length" });
+  }
+  return samplingJob(options.max_batch, options.prompt_length, options.max_new_tokens);
+}
+
+function available(device: Device): number | null {
+  try {
+    return nativeAddon().availableBytes(device);
+  } catch {
+    return null; // a device that is not here can be planned for all the same
+  }
+}
+
+/** The same of a model's config. @throws ERR_CONFIG, ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY past 2^63 bytes */
+export function planFor(config: ModelConfig, given: Partial<ModelOptions & PlanOptions> = {}): MemoryPlan {
+  const options = parseOptions(schema, given, "plan", rules);
+  const device = resolveDevice(options.device);
+  const native = nativeOptionsOf({
+    ...options, device, ...(options.mode === "sample" ? { optim_states: options.dtype } : {}),
+  });
+  const job = jobOf(options, config);
+  const rows = plannedRows(config, native, job.work(job.value));
+  const bytes = deviceBytes(rows, device);
+  const free = options.memory === undefined ? available(device) : parseBytes(options.memory);
+  return {
+    mode: options.mode,
+    device,
+    dtype: options.dtype,
+    optim_states: options.optim_states,
+    arenas: rows.map((row) => ({ arena: row.arena, bytes: row.bytes, host: !isOnDevice(row, device) })),
+    device_bytes: bytes,
+    host_bytes: rows.reduce((sum, row) => sum + row.bytes, 0) - bytes,
+    available_bytes: free,
+    fits: free === null ? null : bytes <= free,
+    option: job.option,
+    value: job.value,
+    largest: free === null ? null : largestFitting(config, native, job, free),
+  };
+}
+
+async function configAt(path: string): Promise<ModelConfig> {
+  if (extname(path) === ".bin") return (await readLlama2c(path)).config;
+  const isFile = (await stat(path).catch(() => undefined))?.isFile() ?? false;
+  if (isFile && basename(path) !== "config.json") {
+    fail("ERR_CONFIG", `${path}: wanted a model's directory, its config.json, or a llama2.c .bin file`, { path });
+  }
+  return (await readConfig(isFile ? dirname(path) : path)).config;
+}
+
+/**
+ * Plans for a model: a Hugging Face directory, of which config.json is enough, that file, or a llama2.c .bin file.
+ * @throws ERR_IO, ERR_CHECKPOINT, ERR_UNSUPPORTED naming the file; and as planFor
+ */
+export async function plan(path: string, options: Partial<ModelOptions & PlanOptions> = {}): Promise<MemoryPlan> {
+  return planFor(await configAt(path), options);
+}
