@@ -14,7 +14,9 @@ namespace {
 using namespace cuda;
 
 constexpr int kThreads = 128;
-constexpr int kInFlight = 8;  // rows loaded at once
+/// Rows loaded at once; element by element more of them take all registers.
+template <bool kPacked>
+constexpr int kInFlight = kPacked ? 8 : 2;
 
 /// The rows of dout that add to one row of dweight: elements [begin, end) of the list of rows.
 struct TokenRun {
@@ -63,12 +65,12 @@ __global__ void __launch_bounds__(kThreads)
   dout += column;
   Lanes sum = load_lanes<kPacked>(to, count);
   int32_t at = run.begin;
-  for (; at + kInFlight <= run.end; at += kInFlight) {
-    Lanes terms[kInFlight];
+  for (; at + kInFlight<kPacked> <= run.end; at += kInFlight<kPacked>) {
+    Lanes terms[kInFlight<kPacked>];
 #pragma unroll
-    for (int k = 0; k < kInFlight; ++k) terms[k] = load_lanes<kPacked>(dout + rows[at + k] * columns, count);
+    for (int k = 0; k < kInFlight<kPacked>; ++k) terms[k] = load_lanes<kPacked>(dout + rows[at + k] * columns, count);
 #pragma unroll
-    for (int k = 0; k < kInFlight; ++k) add(sum, terms[k]);
+    for (int k = 0; k < kInFlight<kPacked>; ++k) add(sum, terms[k]);
   }
   for (; at < run.end; ++at) add(sum, load_lanes<kPacked>(dout + rows[at] * columns, count));
   store_lanes<kPacked>(to, sum, count);
