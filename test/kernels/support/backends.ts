@@ -47,6 +47,7 @@ export interface BackendUnderTest {
   isReference: boolean;
   /** Reads and writes 16 bytes at a time where addresses allow it, so both ways need a test. */
   isCuda: boolean;
+  isBeforeHopper: boolean;
   /** A backend of so many threads; one is made for each number and kept. */
   with(threads: number): NativeBackend;
 }
@@ -57,6 +58,7 @@ function underTest(name: string, variant?: string, options: Partial<BackendOptio
     label: variant === undefined ? name : `${name}(${variant})`,
     isReference: name === "reference",
     isCuda: name.startsWith("cuda"),
+    isBeforeHopper: (options.compute ?? 90) < 90,
     with(threads) {
       const backend = made.get(threads) ?? ops.create({ name, threads, ...options });
       made.set(threads, backend);
