@@ -23,7 +23,8 @@ Device look_at(const std::string& name) {
 Device choose() {
   const Device cuda = look_at("cuda");
   if (cuda.usable) return {cuda.name, "auto takes the GPU: " + cuda.description, true};
-  return {"cpu", "auto takes the cpu: " + cuda.description, true};
+  // The remedy, after the semicolon, is for those who look for a GPU: list_devices() has it.
+  return {"cpu", "auto takes the cpu: " + cuda.description.substr(0, cuda.description.find(';')), true};
 }
 
 }  // namespace

@@ -82,7 +82,7 @@ export const inspectVerb: Verb = {
   run: async (flags, context) => {
     const what = String(flags["what"]);
     const { data, text } =
-      what === "devices"
+      what === "devices" || what === "device"
         ? inspectDevices()
         : what === "tasks"
           ? inspectTasks()
