@@ -64,6 +64,13 @@ class Backend {
   /// again, without a look at the ops.
   virtual std::unique_ptr<Recording> make_recording() { return std::make_unique<Recording>(); }
 
+  /// Rows of the loss head whose logits should exist at a time: enough for products at full speed, few enough for
+  /// caches or memory, given the vocabulary.
+  virtual int64_t head_chunk_rows(int64_t vocab_size) const {
+    static_cast<void>(vocab_size);
+    return 512;
+  }
+
   /// Bytes of the work areas that the backend keeps for itself, as they have grown so far. May be asked from any
   /// thread, at any time.
   virtual int64_t scratch_bytes() const { return 0; }

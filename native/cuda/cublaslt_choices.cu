@@ -27,7 +27,7 @@ std::string variable(const char* name) {
 }
 
 /// The file's path, or nothing.
-std::string path_of(const std::string& gpu) {
+std::string path_of([[maybe_unused]] const std::string& gpu) {
   const std::string given = variable(kVariable);
   if (given == "off") return "";
   if (!given.empty()) return given;

@@ -15,6 +15,7 @@
 #include "cuda/device_ranges.h"
 #include "cuda/gemm.h"
 #include "cuda/language.h"
+#include "cuda/workspace.h"
 
 namespace selfrefine {
 
@@ -37,6 +38,7 @@ class CudaBackend final : public Backend {
   bool host_memory() const override { return false; }
   bool records() const override;
   std::unique_ptr<Recording> make_recording() override;
+  int64_t head_chunk_rows(int64_t vocab_size) const override { return cuda::head_loss_rows(vocab_size); }
   int64_t scratch_bytes() const override { return scratch_bytes_.load(std::memory_order_relaxed); }
   int64_t available_bytes() const override;
   /// Frozen weights are those that samples are drawn with: see multiply().

@@ -13,6 +13,13 @@ inline int64_t head_forward_rows(int64_t rows, int64_t vocab_size) {
   return std::clamp(kLogits / vocab_size, int64_t{1}, std::min(rows, kRows));
 }
 
+/// Rows of a chunk of the loss head in training: each chunk reads and writes the whole gradient of the head's weight,
+/// so it has as many rows as 1.5 GiB of logits and their gradients allow.
+inline int64_t head_loss_rows(int64_t vocab_size) {
+  constexpr int64_t kLogits = int64_t{1} << 28, kFewest = 512, kMost = 8192, kMultiple = 128;
+  return std::clamp(kLogits / vocab_size / kMultiple * kMultiple, kFewest, kMost);
+}
+
 /// Floats of the logits of a chunk and, where the storage type is narrower, of their gradient behind them.
 inline int64_t head_loss_floats(int64_t rows, int64_t vocab_size, bool narrow) {
   const int64_t logits = (rows * vocab_size + 63) / 64 * 64;

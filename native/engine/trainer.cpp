@@ -10,12 +10,9 @@ namespace selfrefine {
 
 namespace {
 
-/// Rows of the loss head whose logits exist at a time. Large enough for full GEMM speed.
-constexpr int64_t kChunkRows = 512;
-
-std::vector<int64_t> plain_chunks(int64_t rows) {
+std::vector<int64_t> plain_chunks(int64_t rows, int64_t chunk_rows) {
   std::vector<int64_t> ends;
-  for (int64_t end = kChunkRows; end < rows; end += kChunkRows) ends.push_back(end);
+  for (int64_t end = chunk_rows; end < rows; end += chunk_rows) ends.push_back(end);
   ends.push_back(rows);
   return ends;
 }
@@ -41,13 +38,13 @@ void expect_pairs(const ScoredBatch& batch) {
 }
 
 /// Chunks of the loss head that no pair straddles, or nothing if a pair is longer than a chunk.
-std::optional<std::vector<int64_t>> chunks_of_whole_pairs(const ScoredBatch& batch) {
+std::optional<std::vector<int64_t>> chunks_of_whole_pairs(const ScoredBatch& batch, int64_t chunk_rows) {
   std::vector<int64_t> chunk_ends;
   int64_t chunk_begin = 0, pair_begin = 0;
   for (int64_t s = 1; s < batch.sequence_ends.dim(0); s += 2) {
     const int64_t pair_end = batch.sequence_ends.as<int32_t>()[s];
-    if (pair_end - pair_begin > kChunkRows) return std::nullopt;
-    if (pair_end - chunk_begin > kChunkRows) {
+    if (pair_end - pair_begin > chunk_rows) return std::nullopt;
+    if (pair_end - chunk_begin > chunk_rows) {
       chunk_ends.push_back(pair_begin);
       chunk_begin = pair_begin;
     }
@@ -135,7 +132,7 @@ double Trainer::dpo_step(const PreferenceOptions& options) {
   const Activations a = forward(batch);
   LmHeadLoss head = head_loss(batch, a);
   Backend& backend = model_->backend();
-  if (const auto chunks = chunks_of_whole_pairs(batch)) {
+  if (const auto chunks = chunks_of_whole_pairs(batch, head_chunk_rows())) {
     head.chunk_ends = *chunks;
     head.on_chunk = [&](int64_t, int64_t end) {
       advance(preference, end);
@@ -151,11 +148,13 @@ double Trainer::dpo_step(const PreferenceOptions& options) {
   return total(preference, options);
 }
 
+int64_t Trainer::head_chunk_rows() const { return model_->backend().head_chunk_rows(model_->config().vocab_size); }
+
 LmHeadLoss Trainer::head_loss(const ScoredBatch& batch, const Activations& a) {
   return {.logps = batch.logps, .dx = first_rows(a.dnorm, batch.scored),
           .dweight = optimizer().gradients().lm_head, .dlogps = batch.dlogps, .x = a.scored_norm,
-          .weight = model_->weights().lm_head, .targets = batch.targets, .chunk_ends = plain_chunks(batch.scored),
-          .on_chunk = {}};
+          .weight = model_->weights().lm_head, .targets = batch.targets,
+          .chunk_ends = plain_chunks(batch.scored, head_chunk_rows()), .on_chunk = {}};
 }
 
 PreferenceLoss Trainer::preference_loss(const ScoredBatch& batch, const PreferenceOptions& options) const {

@@ -47,6 +47,7 @@ class Trainer {
  private:
   Activations forward(const ScoredBatch& batch);
   void backward(const ScoredBatch& batch, const Activations& a, const LmHeadLoss& loss);
+  int64_t head_chunk_rows() const;
   LmHeadLoss head_loss(const ScoredBatch& batch, const Activations& a);
   PreferenceLoss preference_loss(const ScoredBatch& batch, const PreferenceOptions& options) const;
 

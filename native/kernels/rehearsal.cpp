@@ -34,6 +34,8 @@ std::shared_ptr<void> RehearsalBackend::allocate_shared(const char* arena, size_
   return reserve_addresses(arena, bytes);
 }
 
+int64_t CudaRehearsal::head_chunk_rows(int64_t vocab_size) const { return cuda::head_loss_rows(vocab_size); }
+
 int64_t CudaRehearsal::scratch_bytes() const { return std::accumulate(areas_.begin(), areas_.end(), int64_t{0}); }
 
 void CudaRehearsal::grow(Area area, int64_t bytes) {

@@ -43,6 +43,7 @@ class CudaRehearsal final : public RehearsalBackend {
  public:
   explicit CudaRehearsal(std::string name) : RehearsalBackend(std::move(name), false) {}
   bool records() const override { return true; }
+  int64_t head_chunk_rows(int64_t vocab_size) const override;
   int64_t scratch_bytes() const override;
 
  protected:

@@ -75,7 +75,7 @@ describe.each(backends)("$label", (backend) => {
       const chunkEnds = [12, 24, 37];
       const inside = runWithCallback(backend.with(2), dtype, loss, chunkEnds);
       const before = { ...loss, dlogps: new Maker(dtype, 1).floats(inside["dlogps"] ?? []), chunk_ends: chunkEnds };
-      const { results } = execute(backend.with(2), "LmHeadLoss", before, { dtype });
+      const { results } = execute(backend.with(2), "LmHeadLoss", before, { dtype, aligned: true });
       for (const name of ["logps", "dweight"]) {
         expect(sameBits(Float64Array.from(inside[name] ?? []), results[name])).toBe(true);
       }
