@@ -32,8 +32,8 @@ struct Plugin {
 Plugin open(const std::string& name) {
   const std::string path = library_path(name);
   if (access(path.c_str(), F_OK) != 0) {
-    return {nullptr, "it is not in this build, which found no CUDA compiler; install the CUDA toolkit and build again "
-                     "(npm rebuild selfrefine), or use device cpu"};
+    return {nullptr, "it is not in this build, which found no CUDA compiler or no NVIDIA driver; install both and "
+                     "build again (npm rebuild selfrefine), or use device cpu"};
   }
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return {nullptr, dlerror()};
