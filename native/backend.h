@@ -80,7 +80,8 @@ class Backend {
   virtual int64_t available_bytes() const = 0;
 
   /// Weights that do not change until thaw(): a backend may keep its own packed form of them for MatmulForward, or use
-  /// kernels made for generation, whose sums (on cuda) need not round alike. freeze() replaces what was frozen before.
+  /// kernels made for generation, whose sums (on cuda, from Hopper on or with cuBLASLt) need not round alike.
+  /// freeze() replaces what was frozen before.
   virtual void freeze(std::span<const Tensor> weights) = 0;
   virtual void thaw() = 0;
 

@@ -54,7 +54,11 @@ export function parseBytes(text: string): number {
     fail("ERR_CONFIG", `memory is ${JSON.stringify(text)}, wanted a number of bytes such as 139GiB, 80GB or 8589934592`,
       { option: "memory" });
   }
-  return Math.floor(Number(match[1]) * unit);
+  const bytes = Math.floor(Number(match[1]) * unit);
+  if (!Number.isSafeInteger(bytes)) {
+    fail("ERR_CONFIG", `memory is ${text.slice(0, 60)}: more bytes than can be counted`, { option: "memory" });
+  }
+  return bytes;
 }
 
 function jobOf(options: PlanOptions, config: ModelConfig): PlannedJob {

@@ -81,7 +81,8 @@ function checkPlaced(backend: BackendUnderTest, wanted: Prepared, aligned: boole
     const packed = execute(backend.with(2), opCase.op, fields, { ...options, freeze: opCase.frozen });
     expect(packed.damage).toEqual([]);
     expect(tooFar(wanted, packed)).toEqual([]);
-    if (!backend.isCuda) expect(differing(packed, first)).toEqual([]); // there other kernels are for frozen weights
+    // Hopper has other kernels for weights that are not frozen.
+    if (!backend.isCuda || backend.isBeforeHopper) expect(differing(packed, first)).toEqual([]);
   }
   if (backend.isCuda && takesResident.has(opCase.op)) {
     const resident = execute(backend.with(1), opCase.op, fields, { ...options, resident: true });

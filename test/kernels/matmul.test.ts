@@ -1,5 +1,5 @@
 // A row of a linear layer depends on its own input row alone, bit for bit, whatever the number of rows: else a sample
-// would depend on its batch. On the CPU not on whether the weight was frozen either.
+// would depend on its batch. But on Hopper not on whether the weight was frozen either.
 // And products whose sizes fit the tiles of fast kernels or just do not.
 import { describe, expect, test } from "@jest/globals";
 import { fastBackends, ops, reference, type NativeBackend } from "./support/backends";
@@ -30,10 +30,10 @@ describe.each(fastBackends)("$label", (backend) => {
   describe.each(reals)("%s", (dtype) => {
     test.each(shapes)("I=%i O=%i: rows are independent, frozen or not, 1 to 70 of them", (i, o) => {
       const fields = layer(dtype, i, o);
-      // On a GPU frozen weights, and tensors that cannot be read 16 bytes at a time, may have kernels of their own.
+      // On Hopper frozen weights, and tensors that cannot be read 16 bytes at a time, have kernels of their own.
       const wholes = new Map<string, Float64Array | undefined>();
       const wholeFor = (freeze: string[], aligned: boolean): Float64Array | undefined => {
-        const how = backend.isCuda ? { dtype, freeze, aligned } : { dtype };
+        const how = backend.isCuda && !backend.isBeforeHopper ? { dtype, freeze, aligned } : { dtype };
         const key = JSON.stringify(how);
         if (!wholes.has(key)) wholes.set(key, execute(backend.with(2), "MatmulForward", fields, how).results["out"]);
         return wholes.get(key);

@@ -241,6 +241,7 @@ describe("plan of a path", () => {
 });
 
 test("sizes are read and written as people do", () => {
+  expect(() => parseBytes("9".repeat(400))).toThrow(expect.objectContaining({ code: "ERR_CONFIG" }));
   expect(["139GiB", "80 gb", "1.5KiB", "12"].map(parseBytes)).toEqual([139 * 2 ** 30, 80e9, 1536, 12]);
   expect([500, 2 ** 20, 1.5 * 2 ** 30, 139 * 2 ** 30].map(formatBytes))
     .toEqual(["0.488 KiB", "1.00 MiB", "1.50 GiB", "139 GiB"]);

@@ -5,7 +5,8 @@
 
 namespace selfrefine {
 
-/// out = x weight^T [+ bias] [+ residual]. A row of out depends on its row of x alone, bit for bit, whatever N is.
+/// out = x weight^T [+ bias] [+ residual]. A row of out depends on its row of x alone, bit for bit, whatever N is:
+/// on cuda with cuBLASLt or from Hopper on, among calls of the same alignment that are alike frozen or not.
 struct MatmulForward {
   Tensor out;       // (N, O) T, or f32 for logits
   Tensor x;         // (N, I) T
