@@ -41,6 +41,9 @@ SELFREFINE_FIELDS(RopeBackward, dqkv, positions, inv_freq, num_heads, num_kv_hea
 SELFREFINE_FIELDS(MatmulForward, out, x, weight, bias, residual)
 SELFREFINE_FIELDS(MatmulBackwardInput, dx, dout, weight, accumulate)
 SELFREFINE_FIELDS(MatmulBackwardWeight, dweight, dbias, dout, x)
+SELFREFINE_FIELDS(LoraForward, out, u, x, weight, bias, residual, a, b, blocks, scale)
+SELFREFINE_FIELDS(LoraBackwardWeight, da, db, du, dout, x, u, b, blocks, scale)
+SELFREFINE_FIELDS(LoraBackwardInput, dx, dout, weight, du, a)
 SELFREFINE_FIELDS(AttentionForward, out, lse, qkv, segments, positions, num_heads, num_kv_heads, scale, window)
 SELFREFINE_FIELDS(AttentionBackward, dqkv, dout, out, lse, qkv, segments, positions, num_heads, num_kv_heads, scale,
                   window)

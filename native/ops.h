@@ -19,6 +19,7 @@
 #include "kernels/generation/op.h"
 #include "kernels/kv_cache/op.h"
 #include "kernels/lm_head/op.h"
+#include "kernels/lora/op.h"
 #include "kernels/matmul/op.h"
 #include "kernels/optimizer/op.h"
 #include "kernels/preference/op.h"
@@ -42,6 +43,9 @@
   X(MatmulForward)        \
   X(MatmulBackwardInput)  \
   X(MatmulBackwardWeight) \
+  X(LoraForward)          \
+  X(LoraBackwardWeight)   \
+  X(LoraBackwardInput)    \
   X(AttentionForward)     \
   X(AttentionBackward)    \
   X(SwigluForward)        \

@@ -75,9 +75,14 @@ class CpuBackend final : public Backend {
   void add_row_blocks(float* to, int64_t rows, int64_t size, const Fill& fill);
   void add_partials(float* to, int64_t blocks, int64_t size);
 
+  GemmArgs linear(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  const Tensor& residual) const;
   void matmul(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& residual);
   void rotate(const Tensor& qkv, const Tensor& positions, const Tensor& inv_freq, int64_t heads, bool interleaved,
               float sign);
+  /// In kernels/lora/cpu.cpp.
+  void scale_to(const Tensor& out, const float* x, float scale);
+  const void* expand_blocks(const LoraForward& op, int64_t begin_floats);
   template <typename Op>
   AttentionView pack_attention(const Op& op, bool backward);
   void head_logps(const Tensor& x, const Tensor& weight, const Tensor& targets, const Tensor& logps, int64_t begin,
@@ -93,7 +98,7 @@ class CpuBackend final : public Backend {
   std::atomic<int64_t> frozen_bytes_{0};
   RopeAngleTable angles_;
   AttentionPlan plan_;
-  HugeBuffer threads_, partials_, logits_, panels_;
+  HugeBuffer threads_, partials_, logits_, panels_, lora_;
   std::atomic<int64_t> scratch_bytes_{0};
 };
 

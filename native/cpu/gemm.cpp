@@ -101,6 +101,23 @@ void check_args(const GemmArgs& args) {
   if (args.packed_b == nullptr) {
     check_operand("b", args.b, args.trans_b ? args.n : args.k, args.trans_b ? args.k : args.n);
   }
+  if (args.k2 == 0) return;
+  if (args.k2 < 0 || args.trans_a) {
+    fail(ErrorCode::shape, "gemm: k2 is ", args.k2, ", expected 0, or more without trans_a");
+  }
+  check_operand("a2", args.a2, args.m, args.k2);
+  check_operand("b2", args.b2, args.trans_b ? args.n : args.k2, args.trans_b ? args.k2 : args.n);
+}
+
+/// The second pair of operands as a product of its own.
+GemmArgs second_pair(const GemmArgs& args) {
+  GemmArgs second = args;
+  second.a = args.a2;
+  second.b = args.b2;
+  second.k = args.k2;
+  second.packed_b = nullptr;
+  second.k2 = 0;
+  return second;
 }
 
 }  // namespace
@@ -119,12 +136,15 @@ struct Gemm::Plan {
 struct Gemm::Part {
   Tile c;
   int64_t step, steps;
-  bool first, last;
+  bool first, last;       // of all that is added up, the second pair included
+  bool whole;             // there is one range of k
+  bool sums;              // are kept between blocks of k
   const uint32_t* a;  // null where each tile packs its own
   int64_t a_stride, a_panel_stride;
   const uint32_t* b;
   int64_t b_panel_stride;
-  int64_t own_a_stride;          // units of each thread's own packed A
+  uint32_t* own_a;               // each thread's own packed A, so many units apart
+  int64_t own_a_stride;
   int64_t sums_stride, sums_ld;  // floats of each thread's sums; stride 0 where all of C's are kept
 };
 
@@ -166,16 +186,20 @@ void Gemm::operator()(const GemmArgs& args) {
         part.steps = std::min(plan.range, plan.steps - step);
         part.first = step == 0;
         part.last = step + part.steps == plan.steps;
-        prepare_a(args, plan, part);
-        prepare_b(args, plan, part);
-        multiply_tiles(args, plan, part);
+        part.whole = part.first && part.last;
+        multiply_part(args, plan, part);
         step += plan.range;
       } while (step < plan.steps);
     }
   }
 }
 
-void Gemm::prepare_a(const GemmArgs& args, const Plan& plan, Part& part) {
+void Gemm::prepare(const GemmArgs& args, const Plan& plan, Part& part, Areas& areas) {
+  prepare_a(args, plan, part, areas.a);
+  prepare_b(args, plan, part, areas.b);
+}
+
+void Gemm::prepare_a(const GemmArgs& args, const Plan& plan, Part& part, HugeBuffer& area) {
   PackJob job = describe_a(kernels_, args, part.c.row, part.c.rows, part.step * plan.per_step, part.steps);
   part.a_stride = job.stride;
   part.a_panel_stride = job.panel_stride;
@@ -184,13 +208,13 @@ void Gemm::prepare_a(const GemmArgs& args, const Plan& plan, Part& part) {
     part.a_stride = plan.a_stride;
     part.a_panel_stride = args.trans_a ? kernels_.rows : kernels_.rows * plan.a_stride;
   } else if (TileCut::few(part.c.rows)) {
-    a_.reserve(job.panel_end * job.panel_stride * 4, kWorkArea, pool_.working());
-    part.a = job.target = a_.as<uint32_t>();
+    area.reserve(job.panel_end * job.panel_stride * 4, kWorkArea, pool_.working());
+    part.a = job.target = area.as<uint32_t>();
     pack_shared(job);
   }
 }
 
-void Gemm::prepare_b(const GemmArgs& args, const Plan& plan, Part& part) {
+void Gemm::prepare_b(const GemmArgs& args, const Plan& plan, Part& part, HugeBuffer& area) {
   if (args.packed_b != nullptr) {
     part.b_panel_stride = args.packed_b->panel_stride_;
     part.b = args.packed_b->memory_.as<uint32_t>() + part.step * kernels_.columns;
@@ -198,8 +222,8 @@ void Gemm::prepare_b(const GemmArgs& args, const Plan& plan, Part& part) {
   }
   PackJob job = describe(args.b, args.trans_b, args.ab_dtype, part.c.column, part.c.columns, part.step * plan.per_step,
                          args.k, part.steps, kernels_.columns, kernels_.vector);
-  b_.reserve(job.panel_end * job.panel_stride * 4, kWorkArea, pool_.working());
-  part.b = job.target = b_.as<uint32_t>();
+  area.reserve(job.panel_end * job.panel_stride * 4, kWorkArea, pool_.working());
+  part.b = job.target = area.as<uint32_t>();
   part.b_panel_stride = job.panel_stride;
   pack_shared(job);
 }
@@ -212,24 +236,47 @@ void Gemm::pack_shared(const PackJob& job) {
   for (int64_t task = 0; task < cut.tasks(); ++task) run(task, 0);
 }
 
-void Gemm::multiply_tiles(const GemmArgs& args, const Plan& plan, Part& part) {
+/// Room for the panels of A that each thread packs for itself, where A is neither packed for all nor used in place.
+void Gemm::prepare_own_a(const GemmArgs& args, const Plan& plan, Part& part, HugeBuffer& area) {
+  if (part.a != nullptr) return;
   const TileCut cut(part.c.rows, part.c.columns, kernels_, pool_.threads());
+  const PackJob own = describe_a(kernels_, args, 0, cut.most_rows(), 0, plan.block);
+  part.own_a_stride = spread(own.panel_end * own.panel_stride);
+  area.reserve(part.own_a_stride * pool_.threads() * 4, kWorkArea, pool_.working());
+  part.own_a = area.as<uint32_t>();
+}
+
+void Gemm::multiply_part(const GemmArgs& args, const Plan& plan, Part& part) {
+  const bool pairs = part.last && args.k2 > 0;
+  const TileCut cut(part.c.rows, part.c.columns, kernels_, pool_.threads());
+  prepare(args, plan, part, first_);
+  prepare_own_a(args, plan, part, first_.a);
   // Sums of the blocks of k so far: of a whole part of C if it is visited once per range, else of the tile in work.
-  const bool keep_all = !(part.first && part.last);
-  part.sums_ld = round_up(keep_all ? part.c.columns : cut.most_columns(), kernels_.columns);
-  part.sums_stride = keep_all ? 0 : spread(cut.most_rows() * part.sums_ld);
-  if (plan.steps > plan.block) {
-    const int64_t floats = keep_all ? part.c.rows * part.sums_ld : part.sums_stride * pool_.threads();
+  part.sums_ld = round_up(part.whole ? cut.most_columns() : part.c.columns, kernels_.columns);
+  part.sums_stride = part.whole ? spread(cut.most_rows() * part.sums_ld) : 0;
+  part.sums = plan.steps > plan.block || pairs;
+  if (part.sums) {
+    const int64_t floats = part.whole ? part.sums_stride * pool_.threads() : part.c.rows * part.sums_ld;
     sums_.reserve(floats * 4, kWorkArea, pool_.working());
   }
-  if (part.a == nullptr) {
-    const PackJob own = describe_a(kernels_, args, 0, cut.most_rows(), 0, plan.block);
-    part.own_a_stride = spread(own.panel_end * own.panel_stride);
-    a_.reserve(part.own_a_stride * pool_.threads() * 4, kWorkArea, pool_.working());
+  GemmArgs args2;
+  Plan plan2{};
+  Part part2 = part;
+  if (pairs) {
+    args2 = second_pair(args);
+    plan2 = make_plan(args2);
+    part.last = part2.first = false;
+    part2.step = 0;
+    part2.steps = plan2.steps;
+    part2.a = nullptr;
+    prepare(args2, plan2, part2, second_);
+    prepare_own_a(args2, plan2, part2, second_.a);
   }
   pool_.parallel_for(cut.tiles(), [&](int64_t task, int thread) {
     const Tile tile = cut.tile(task);
-    if (tile.rows > 0) multiply_tile(args, plan, part, tile, thread);
+    if (tile.rows == 0) return;
+    multiply_tile(args, plan, part, tile, thread);
+    if (pairs) multiply_tile(args2, plan2, part2, tile, thread);
   });
 }
 
@@ -244,7 +291,7 @@ void Gemm::multiply_tile(const GemmArgs& args, const Plan& plan, const Part& par
   job.a_stride = part.a_stride;
   job.a_panel_stride = part.a_panel_stride;
   job.b_panel_stride = part.b_panel_stride;
-  if (plan.steps > plan.block) {
+  if (part.sums) {
     const bool own = part.sums_stride > 0;
     job.partial = sums_.as<float>() + (own ? thread * part.sums_stride : tile.row * part.sums_ld + tile.column);
   }
@@ -266,7 +313,7 @@ void Gemm::multiply_tile(const GemmArgs& args, const Plan& plan, const Part& par
       job.a = part.a + tile.row / kernels_.rows * part.a_panel_stride + step * (args.trans_a ? part.a_stride : 1);
     } else {
       PackJob pack = describe_a(kernels_, args, row, tile.rows, (part.step + step) * plan.per_step, job.steps);
-      job.a = pack.target = a_.as<uint32_t>() + thread * part.own_a_stride;
+      job.a = pack.target = part.own_a + thread * part.own_a_stride;
       job.a_stride = pack.stride;
       job.a_panel_stride = pack.panel_stride;
       kernels_.pack(pack);

@@ -1,6 +1,7 @@
 // Matrix products of the CPU backend: c = a b (+ bias) (+ add), row-major, summed in fp32, on all threads of a pool.
 // An element of c depends on its row of a, its column of b and k alone, bit for bit: not on m, n, its position, the
-// number of threads or whether b was packed before. It knows nothing of layers or ops.
+// number of threads or whether b was packed before. A second pair of operands of zeros changes no bit of it.
+// It knows nothing of layers or ops.
 #pragma once
 
 #include <cstdint>
@@ -49,6 +50,11 @@ struct GemmArgs {
   const void* bias = nullptr;  // (n) of c_dtype, or none
   ConstMatrix add{};             // (m, n) of c_dtype, or none; may be c itself, to accumulate
   const PackedMatrix* packed_b = nullptr;
+  // A second pair of operands, (m, k2) and (k2, n), or (n, k2) if trans_b: their product is added to the sum before it
+  // is rounded. Not with trans_a.
+  int64_t k2 = 0;
+  ConstMatrix a2{};
+  ConstMatrix b2{};
 };
 
 /// The three products of a linear layer y = x W^T (+ bias), x (N, in), W (out, in):
@@ -70,22 +76,31 @@ class Gemm {
   /// Packs b, (k, n) or (n, k) if trans_b, into `packed`, whose memory is kept if it is large enough.
   void pack_b(PackedMatrix& packed, ConstMatrix b, bool trans_b, int64_t n, int64_t k, DType dtype);
 
-  int64_t workspace_bytes() const { return a_.bytes() + b_.bytes() + sums_.bytes(); }
+  int64_t workspace_bytes() const {
+    return first_.a.bytes() + first_.b.bytes() + second_.a.bytes() + second_.b.bytes() + sums_.bytes();
+  }
 
  private:
   struct Plan;
   struct Part;
+  /// Where the operands of one pair are packed.
+  struct Areas {
+    HugeBuffer a, b;
+  };
 
   Plan make_plan(const GemmArgs& args) const;
-  void prepare_a(const GemmArgs& args, const Plan& plan, Part& part);
-  void prepare_b(const GemmArgs& args, const Plan& plan, Part& part);
+  void prepare(const GemmArgs& args, const Plan& plan, Part& part, Areas& areas);
+  void prepare_a(const GemmArgs& args, const Plan& plan, Part& part, HugeBuffer& area);
+  void prepare_b(const GemmArgs& args, const Plan& plan, Part& part, HugeBuffer& area);
+  void prepare_own_a(const GemmArgs& args, const Plan& plan, Part& part, HugeBuffer& area);
   void pack_shared(const PackJob& job);
-  void multiply_tiles(const GemmArgs& args, const Plan& plan, Part& part);
+  void multiply_part(const GemmArgs& args, const Plan& plan, Part& part);
   void multiply_tile(const GemmArgs& args, const Plan& plan, const Part& part, gemm::Tile tile, int thread);
 
   const GemmKernels& kernels_;
   ThreadPool& pool_;
-  HugeBuffer a_, b_, sums_;
+  Areas first_, second_;
+  HugeBuffer sums_;
 };
 
 }  // namespace selfrefine

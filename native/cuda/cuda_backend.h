@@ -54,7 +54,7 @@ class CudaBackend final : public Backend {
  private:
   /// Device work areas, one a purpose, which grow to what the ops need and are then kept. The contents are lost from
   /// one op to the next.
-  enum class Scratch { gemm, logits, rows, partials, attention, sampling, count };
+  enum class Scratch { gemm, logits, rows, partials, attention, sampling, lora, count };
   void* scratch(Scratch purpose, size_t bytes);
   template <typename T>
   T* scratch_of(Scratch purpose, int64_t elements) {
@@ -89,6 +89,8 @@ class CudaBackend final : public Backend {
   /// Queues a matrix product; see cuda/gemm.h. Implemented in cuda/gemm.cu.
   void multiply(const CudaGemm& gemm);
   bool is_for_large_kernels(const CudaGemm& gemm) const;
+  /// Whether two pairs of operands are two products: where one may be computed by cuBLASLt or wgmma.
+  bool is_apart(const CudaGemm& gemm) const;
   /// False, with nothing queued, where Hopper's kernels are not used or do not take it. In cuda/gemm_hopper.cu.
   bool multiply_on_hopper(const CudaGemm& gemm);
 
@@ -99,6 +101,9 @@ class CudaBackend final : public Backend {
   /// Both rotary ops: turns the first `heads` heads of each row. In kernels/rope/cuda.cu.
   void rotate(const Tensor& qkv, const Tensor& positions, const Tensor& inv_freq, int heads, bool interleaved,
               float sign);
+
+  /// out = scale a op(b), rounded; the float32 sums need `out.elements()` of scratch. In kernels/lora/cuda.cu.
+  void multiply_scaled(const Tensor& out, float* sums, CudaGemm gemm, float scale);
 
   /// Parts of the loss head. In kernels/lm_head/cuda.cu.
   void head_logps(const Tensor& x, const Tensor& weight, const Tensor& logps, const int32_t* targets, int64_t begin,

@@ -1,6 +1,8 @@
 // Which of our kernels computes a matrix product, and with what tile. The bits of a result depend on its row of a, on b
 // and on k alone, not on the choice; only with transpose_a, where the sum runs over the rows of a batch, is it split
 // over blocks if c alone has too few tiles for the GPU. The parts are added in order by a second kernel.
+#include <type_traits>
+
 #include "cuda/cuda_backend.h"
 #include "cuda/gemm_mma.cuh"
 #include "cuda/gemm_simt.cuh"
@@ -18,9 +20,21 @@ int64_t tiles_of(const CudaGemm& gemm) {
   return ceil_div(gemm.m, Tile::m) * ceil_div(gemm.n, Tile::n);
 }
 
+/// The product of the second pair of operands alone.
+CudaGemm second_pair(const CudaGemm& gemm) {
+  CudaGemm second = gemm;
+  second.a = gemm.a2;
+  second.b = gemm.b2;
+  second.k = gemm.k2;
+  second.k2 = 0;
+  second.bias = second.residual = nullptr;
+  return second;
+}
+
 // Two of the large tile fit an SM. The others are for few rows (decoding streams the weights: what counts is that many
 // blocks have many bytes on their way) and for products that would have too few large ones.
 using MmaLarge = MmaTile<128, 128, 32, 4, 2, 4, 2>;
+using MmaTall = MmaTile<128, 64, 32, 4, 2, 2, 3>;  // for two pairs of operands, where the large one would spill
 using MmaMedium = MmaTile<64, 64, 64, 4, 2, 2, 2>;
 using MmaSkinny = MmaTile<32, 32, 64, 6, 1, 2, 4>;
 using MmaThin = MmaTile<16, 32, 128, 4, 1, 2, 4>;
@@ -73,7 +87,9 @@ class GemmLauncher {
   void launch_mma() {
     const CudaGemm& gemm = task_.gemm;
     const bool vector = packable<bfloat16>(gemm.transpose_a ? gemm.m : gemm.k, gemm.a) &&
-                        packable<bfloat16>(gemm.transpose_b ? gemm.k : gemm.n, gemm.b);
+                        packable<bfloat16>(gemm.transpose_b ? gemm.k : gemm.n, gemm.b) &&
+                        packable<bfloat16>(gemm.k2, gemm.a2) &&
+                        packable<bfloat16>(gemm.transpose_b ? gemm.k2 : gemm.n, gemm.b2);
     if (!vector) return start_mma<MmaMedium, kTransposeA, kTransposeB, false>();
     if (gemm.m > 64 && tiles_of<MmaLarge>(gemm) >= sm_count_) {
       return start_mma<MmaLarge, kTransposeA, kTransposeB, true>();
@@ -88,11 +104,24 @@ class GemmLauncher {
 
   template <typename Tile, bool kTransposeA, bool kTransposeB, bool kVector>
   void start_mma() {
+    if constexpr (!kTransposeA) {
+      using Pairs = std::conditional_t<std::is_same_v<Tile, MmaLarge> && !kTransposeB, MmaTall, Tile>;
+      if (task_.gemm.k2 > 0) return start_mma_pairs<Pairs, kTransposeB, kVector>();
+    }
     const auto kernel = gemm_mma<Tile, kTransposeA, kTransposeB, kVector>;
     static const cudaError_t allowed =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Tile::shared_bytes);
     check_cuda(allowed, "matrix product: shared memory");
     LAUNCH(kernel, grid_of<Tile>(), Tile::threads, Tile::shared_bytes, stream_, task_);
+  }
+
+  template <typename Tile, bool kTransposeB, bool kVector>
+  void start_mma_pairs() {
+    const auto kernel = gemm_mma_pairs<Tile, kTransposeB, kVector>;
+    static const cudaError_t allowed =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Tile::shared_bytes);
+    check_cuda(allowed, "matrix product: shared memory");
+    LAUNCH(kernel, grid_of<Tile>(), Tile::threads, Tile::shared_bytes, stream_, task_, second_pair(task_.gemm));
   }
 
   template <bool kTransposeA, bool kTransposeB>
@@ -105,6 +134,13 @@ class GemmLauncher {
 
   template <typename Tile, bool kTransposeA, bool kTransposeB>
   void start_simt() {
+    if constexpr (!kTransposeA) {
+      if (task_.gemm.k2 > 0) {
+        const auto kernel = gemm_simt_pairs<Tile, kTransposeB>;
+        LAUNCH(kernel, grid_of<Tile>(), Tile::threads, 0, stream_, task_, second_pair(task_.gemm));
+        return;
+      }
+    }
     const auto kernel = gemm_simt<Tile, kTransposeA, kTransposeB>;
     LAUNCH(kernel, grid_of<Tile>(), Tile::threads, 0, stream_, task_);
   }
@@ -132,12 +168,27 @@ bool CudaBackend::is_for_large_kernels(const CudaGemm& gemm) const {
   return !(frozen_ && is_linear_layer);
 }
 
+bool CudaBackend::is_apart(const CudaGemm& gemm) const {
+  const bool library_may = cublaslt_ != nullptr && gemm.residual == nullptr;
+  return gemm.k2 > 0 && !gemm.accumulate && (library_may || hopper_) && is_for_large_kernels(gemm);
+}
+
 void CudaBackend::multiply(const CudaGemm& gemm) {
   if (gemm.m == 0 || gemm.n == 0) return;
   if (gemm.transpose_a && gemm.transpose_b) {
     fail(ErrorCode::internal, "matrix product: both operands are transposed, expected at most one");
   }
-  if (is_for_large_kernels(gemm)) {
+  if (gemm.transpose_a && gemm.k2 > 0) {
+    fail(ErrorCode::internal, "matrix product: two pairs of operands, of which the first is transposed");
+  }
+  if (is_apart(gemm)) {  // the small product first: what its rounding costs is small beside the rounding of the whole
+    multiply(cuda::second_pair(gemm));
+    CudaGemm whole = gemm;
+    whole.k2 = 0;
+    whole.accumulate = true;
+    return multiply(whole);
+  }
+  if (gemm.k2 == 0 && is_for_large_kernels(gemm)) {
     void* const workspace = cublaslt_ ? scratch(Scratch::gemm, CublasLt::kWorkspaceBytes) : nullptr;
     if (cublaslt_ && cublaslt_->multiply(gemm, workspace, stream_)) return;
     if (multiply_on_hopper(gemm)) return;

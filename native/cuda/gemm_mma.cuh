@@ -189,17 +189,12 @@ struct MmaWarp {
   }
 };
 
-template <typename Tile, bool kTransposeA, bool kTransposeB, bool kVector>
-__global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
-    gemm_mma(const __grid_constant__ GemmTask task) {
+/// Adds the product of k_begin to k_end of the operands to the warp's sums; the ring is free again when it returns.
+template <typename Tile, bool kTransposeA, bool kTransposeB, bool kVector, typename Warp>
+__device__ __forceinline__ void add_product(Warp& warp, bfloat16* ring, const CudaGemm& gemm,
+                                            const TilePosition& position, int64_t k_begin, int64_t k_end) {
   using A = MmaOperandA<Tile, kTransposeA, kVector>;
   using B = MmaOperandB<Tile, kTransposeB, kVector>;
-  DYN_SMEM(bfloat16, ring);
-
-  const CudaGemm& gemm = task.gemm;
-  const TilePosition position = tile_position<Tile::m, Tile::n>(gemm.m, gemm.n, static_cast<int>(blockIdx.x));
-  const int64_t k_begin = static_cast<int64_t>(blockIdx.y) * task.k_per_part;
-  const int64_t k_end = min(gemm.k, k_begin + task.k_per_part);
   const int tiles = static_cast<int>((k_end - k_begin + Tile::k - 1) / Tile::k);
   auto panel_a = A::panel(gemm, position.row, k_begin, k_end);
   auto panel_b = B::panel(gemm, position.column, k_begin, k_end);
@@ -215,7 +210,6 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
     cp_async_commit();  // an empty group too: the waits count groups
   };
 
-  MmaWarp<Tile, A, B> warp;
 #pragma unroll
   for (int tile = 0; tile < Tile::stages - 1; ++tile) fetch(tile);
   for (int tile = 0; tile < tiles; ++tile) {
@@ -230,6 +224,35 @@ __global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
   }
   cp_async_wait<0>();
   __syncthreads();
+}
+
+template <typename Tile, bool kTransposeA, bool kTransposeB, bool kVector>
+__global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
+    gemm_mma(const __grid_constant__ GemmTask task) {
+  DYN_SMEM(bfloat16, ring);
+  const CudaGemm& gemm = task.gemm;
+  const TilePosition position = tile_position<Tile::m, Tile::n>(gemm.m, gemm.n, static_cast<int>(blockIdx.x));
+  const int64_t k_begin = static_cast<int64_t>(blockIdx.y) * task.k_per_part;
+  const int64_t k_end = min(gemm.k, k_begin + task.k_per_part);
+  MmaWarp<Tile, MmaOperandA<Tile, kTransposeA, kVector>, MmaOperandB<Tile, kTransposeB, kVector>> warp;
+  add_product<Tile, kTransposeA, kTransposeB, kVector>(warp, ring, gemm, position, k_begin, k_end);
+  const int warp_index = static_cast<int>(threadIdx.x) / kWarp;
+  warp.finish_all(task, position, reinterpret_cast<float*>(ring) + warp_index * Tile::slab_floats);
+}
+
+/// The product of both pairs of operands: `second` is the product of the second pair alone.
+template <typename Tile, bool kTransposeB, bool kVector>
+__global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
+    gemm_mma_pairs(const __grid_constant__ GemmTask task, const __grid_constant__ CudaGemm second) {
+  DYN_SMEM(bfloat16, ring);
+  MmaWarp<Tile, MmaOperandA<Tile, false, kVector>, MmaOperandB<Tile, kTransposeB, kVector>> warp;
+#pragma unroll 1
+  for (int pair = 0; pair < 2; ++pair) {  // one body for both: it keeps less in registers
+    const CudaGemm& gemm = pair == 0 ? task.gemm : second;
+    const auto position = tile_position<Tile::m, Tile::n>(gemm.m, gemm.n, static_cast<int>(blockIdx.x));
+    add_product<Tile, false, kTransposeB, kVector>(warp, ring, gemm, position, 0, gemm.k);
+  }
+  const auto position = tile_position<Tile::m, Tile::n>(task.gemm.m, task.gemm.n, static_cast<int>(blockIdx.x));
   const int warp_index = static_cast<int>(threadIdx.x) / kWarp;
   warp.finish_all(task, position, reinterpret_cast<float*>(ring) + warp_index * Tile::slab_floats);
 }

@@ -69,63 +69,93 @@ __device__ __forceinline__ int simt_place(int thread, int i) {
   return i / kGroup * 16 * kGroup + thread * kGroup + i % kGroup;
 }
 
+/// The sums of one thread.
+template <typename Tile>
+struct SimtThread {
+  static constexpr int kRows = Tile::m / 16, kColumns = Tile::n / 16;
+  static constexpr int kRowGroup = kRows < 4 ? kRows : 4, kColumnGroup = kColumns < 4 ? kColumns : 4;
+
+  float sums[kRows][kColumns] = {};
+
+  /// Adds the product of k_begin to k_end of the operands.
+  template <bool kTransposeA, bool kTransposeB>
+  __device__ __forceinline__ void add_product(const CudaGemm& gemm, const TilePosition& position, int64_t k_begin,
+                                              int64_t k_end) {
+    using PanelA = SimtPanel<Tile::m, !kTransposeA>;
+    using PanelB = SimtPanel<Tile::n, kTransposeB>;
+    __shared__ __align__(16) float shared_a[Tile::k * PanelA::kPitch];
+    __shared__ __align__(16) float shared_b[Tile::k * PanelB::kPitch];
+    PanelA a(static_cast<const float*>(gemm.a), gemm.m, gemm.k, position.row, k_begin, k_end);
+    PanelB b(static_cast<const float*>(gemm.b), gemm.n, gemm.k, position.column, k_begin, k_end);
+    a.fetch();
+    b.fetch();
+    for (int64_t k = k_begin; k < k_end; k += Tile::k) {
+      a.store(shared_a);
+      b.store(shared_b);
+      __syncthreads();
+      a.fetch();
+      b.fetch();
+#pragma unroll 4
+      for (int kk = 0; kk < Tile::k; ++kk) {
+        multiply(shared_a + kk * PanelA::kPitch, shared_b + kk * PanelB::kPitch);
+      }
+      __syncthreads();
+    }
+  }
+
+  __device__ __forceinline__ void finish_all(const GemmTask& task, const TilePosition& position) {
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+      for (int j = 0; j < kColumns; j += kColumnGroup) {
+        float neighbours[kColumnGroup];
+#pragma unroll
+        for (int e = 0; e < kColumnGroup; ++e) neighbours[e] = sums[i][j + e];
+        finish<float>(task, static_cast<int>(blockIdx.y), position.row + simt_place<kRowGroup>(row(), i),
+                      position.column + simt_place<kColumnGroup>(column(), j), neighbours);
+      }
+    }
+  }
+
+ private:
+  __device__ static int row() { return static_cast<int>(threadIdx.x) / 16; }
+  __device__ static int column() { return static_cast<int>(threadIdx.x) % 16; }
+
+  __device__ __forceinline__ void multiply(const float* a, const float* b) {
+    float of_row[kRows], of_column[kColumns];
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) of_row[i] = a[simt_place<kRowGroup>(row(), i)];
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j) of_column[j] = b[simt_place<kColumnGroup>(column(), j)];
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+      for (int j = 0; j < kColumns; ++j) sums[i][j] = fmaf(of_row[i], of_column[j], sums[i][j]);
+    }
+  }
+};
+
 template <typename Tile, bool kTransposeA, bool kTransposeB>
 __global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
     gemm_simt(const __grid_constant__ GemmTask task) {
-  constexpr int kRows = Tile::m / 16, kColumns = Tile::n / 16;
-  constexpr int kRowGroup = kRows < 4 ? kRows : 4, kColumnGroup = kColumns < 4 ? kColumns : 4;
-  using PanelA = SimtPanel<Tile::m, !kTransposeA>;
-  using PanelB = SimtPanel<Tile::n, kTransposeB>;
-  __shared__ __align__(16) float shared_a[Tile::k * PanelA::kPitch];
-  __shared__ __align__(16) float shared_b[Tile::k * PanelB::kPitch];
-
   const CudaGemm& gemm = task.gemm;
   const TilePosition position = tile_position<Tile::m, Tile::n>(gemm.m, gemm.n, static_cast<int>(blockIdx.x));
   const int64_t k_begin = static_cast<int64_t>(blockIdx.y) * task.k_per_part;
   const int64_t k_end = min(gemm.k, k_begin + task.k_per_part);
-  const int thread_row = static_cast<int>(threadIdx.x) / 16, thread_column = static_cast<int>(threadIdx.x) % 16;
+  SimtThread<Tile> thread;
+  thread.template add_product<kTransposeA, kTransposeB>(gemm, position, k_begin, k_end);
+  thread.finish_all(task, position);
+}
 
-  PanelA a(static_cast<const float*>(gemm.a), gemm.m, gemm.k, position.row, k_begin, k_end);
-  PanelB b(static_cast<const float*>(gemm.b), gemm.n, gemm.k, position.column, k_begin, k_end);
-  float sums[kRows][kColumns] = {};
-  a.fetch();
-  b.fetch();
-  for (int64_t k = k_begin; k < k_end; k += Tile::k) {
-    a.store(shared_a);
-    b.store(shared_b);
-    __syncthreads();
-    a.fetch();
-    b.fetch();
-#pragma unroll 4
-    for (int kk = 0; kk < Tile::k; ++kk) {
-      float row[kRows], column[kColumns];
-#pragma unroll
-      for (int i = 0; i < kRows; ++i) {
-        row[i] = shared_a[kk * PanelA::kPitch + simt_place<kRowGroup>(thread_row, i)];
-      }
-#pragma unroll
-      for (int j = 0; j < kColumns; ++j) {
-        column[j] = shared_b[kk * PanelB::kPitch + simt_place<kColumnGroup>(thread_column, j)];
-      }
-#pragma unroll
-      for (int i = 0; i < kRows; ++i) {
-#pragma unroll
-        for (int j = 0; j < kColumns; ++j) sums[i][j] = fmaf(row[i], column[j], sums[i][j]);
-      }
-    }
-    __syncthreads();
-  }
-#pragma unroll
-  for (int i = 0; i < kRows; ++i) {
-#pragma unroll
-    for (int j = 0; j < kColumns; j += kColumnGroup) {
-      float neighbours[kColumnGroup];
-#pragma unroll
-      for (int e = 0; e < kColumnGroup; ++e) neighbours[e] = sums[i][j + e];
-      finish<float>(task, static_cast<int>(blockIdx.y), position.row + simt_place<kRowGroup>(thread_row, i),
-                    position.column + simt_place<kColumnGroup>(thread_column, j), neighbours);
-    }
-  }
+/// The product of both pairs of operands: `second` is the product of the second pair alone.
+template <typename Tile, bool kTransposeB>
+__global__ void __launch_bounds__(Tile::threads, Tile::blocks_per_sm)
+    gemm_simt_pairs(const __grid_constant__ GemmTask task, const __grid_constant__ CudaGemm second) {
+  const auto position = tile_position<Tile::m, Tile::n>(task.gemm.m, task.gemm.n, static_cast<int>(blockIdx.x));
+  SimtThread<Tile> thread;
+  thread.template add_product<false, kTransposeB>(task.gemm, position, 0, task.gemm.k);
+  thread.template add_product<false, kTransposeB>(second, position, 0, second.k);
+  thread.finish_all(task, position);
 }
 
 }  // namespace selfrefine::cuda

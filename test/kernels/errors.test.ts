@@ -84,6 +84,7 @@ const headNorm = fieldsOf(plainCase("HeadNormForward"));
 const rope = fieldsOf(plainCase("RopeForward"));
 const adamw = fieldsOf(plainCase("AdamWStep"));
 const stochastic = fieldsOf(plainCase("AdamWStochasticStep"));
+const lora = fieldsOf(plainCase("LoraForward"));
 const copyPage: Fields = { ...caches, from: 0, to: 1 };
 
 interface BadCall {
@@ -160,6 +161,9 @@ const badOptions: BadCall[] = [
   ...[-32, 16].map((first) => invalid("AdamWStochasticStep", { ...stochastic, first }, /first is a multiple of 32/)),
   invalid("AdamWStep", adamw, /parameter must be the memory of master/),
   invalid("HeadNormForward", { ...headNorm, out: tensor(headNorm, "x") }, /out must not be the memory of x/),
+  invalid("LoraForward", { ...lora, residual: tensor(lora, "out") }, /residual must not be the memory of out/),
+  ...[[], [0], [0, 0], [1, 2, 0, 1], [0, 2], [-1, 0]].map((blocks) =>
+    invalid("LoraForward", { ...lora, blocks }, /blocks must/)),
 ];
 
 describe.each(backends)("$label", (backend) => {

@@ -54,7 +54,7 @@ void CpuBackend::head_dlogits(const LmHeadLoss& op, int64_t begin, int64_t end, 
   });
 }
 
-/// dx = dlogits weight and dweight += dlogits^T x, of rows [begin, end).
+/// dx = dlogits weight and, unless absent, dweight += dlogits^T x, of rows [begin, end).
 void CpuBackend::head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end) {
   const int64_t v = op.weight.dim(0), c = op.weight.dim(1), rows = end - begin;
   const DType type = op.x.dtype;
@@ -70,6 +70,7 @@ void CpuBackend::head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end)
   dx.ldc = c;
   dx.ab_dtype = dx.c_dtype = type;
   multiply(dx);
+  if (!op.dweight) return;
   GemmArgs dweight;
   dweight.m = v;
   dweight.n = c;

@@ -129,7 +129,7 @@ void CudaBackend::compute(const LmHeadForward& op) {
   }
 }
 
-/// dlogits of rows [begin, end) -> dx = dlogits weight, dweight += dlogits^T x.
+/// dlogits of rows [begin, end) -> dx = dlogits weight, dweight += dlogits^T x unless absent.
 void CudaBackend::head_gradient(const LmHeadLoss& op, const void* dlogits, int64_t begin, int64_t end) {
   CudaGemm dx;
   dx.c = op.dx.rows(begin, end).data;
@@ -140,6 +140,7 @@ void CudaBackend::head_gradient(const LmHeadLoss& op, const void* dlogits, int64
   dx.k = op.weight.dim(0);
   dx.input_type = dx.output_type = op.x.dtype;
   multiply(dx);
+  if (!op.dweight) return;
   CudaGemm dweight;
   dweight.c = op.dweight.data;
   dweight.a = dlogits;

@@ -22,7 +22,7 @@ void LmHeadLoss::check() const {
   expect(op, "weight", weight, {v, c}, x.dtype);
   expect(op, "logps", logps, {m}, DType::f32);
   expect(op, "dx", dx, {m, c}, x.dtype);
-  expect(op, "dweight", dweight, {v, c}, DType::f32);
+  expect_optional(op, "dweight", dweight, {v, c}, DType::f32);
   expect(op, "dlogps", dlogps, {m}, DType::f32);
   expect(op, "targets", targets, {m}, DType::i32);
   int64_t begin = 0;

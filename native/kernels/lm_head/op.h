@@ -21,14 +21,14 @@ struct LmHeadForward {
   void check() const;
 };
 
-/// Forward and backward in one pass over the logits: three GEMMs a chunk, none repeated.
+/// Forward and backward in one pass over the logits: three GEMMs a chunk, none repeated; two where dweight is absent.
 /// Rows are processed in chunks that end at `chunk_ends` (increasing, the last is M). When a chunk's logps are known
 /// and before its gradient is taken, `on_chunk(begin, end)` is called if set: it may fill dlogps[begin, end), for
 /// example with the gradient of a preference loss whose pairs lie whole inside the chunk. Else dlogps is an input.
 struct LmHeadLoss {
   Tensor logps;    // (M) f32
   Tensor dx;       // (M, C) T
-  Tensor dweight;  // (V, C) f32 +=
+  Tensor dweight;  // (V, C) f32 +=, or absent: the head is frozen
   Tensor dlogps;   // (M) f32
   Tensor x;        // (M, C) T
   Tensor weight;   // (V, C) T

@@ -52,13 +52,13 @@ std::vector<T> dlogits_of_row(const LmHeadLoss& op, int64_t m) {
   return dlogits;
 }
 
-/// Writes dx of one row and adds its part to dweight, which is a double copy of the tensor.
+/// Writes dx of one row and adds its part to dweight, a double copy of the tensor, or empty if there is none.
 template <typename T>
 void backward_row(const LmHeadLoss& op, int64_t m, std::vector<double>& dweight) {
   const int64_t v = op.weight.dim(0), c = op.weight.dim(1);
   const std::vector<T> dlogits = dlogits_of_row<T>(op, m);
   const T* x = op.x.as<T>() + m * c;
-  for (int64_t i = 0; i < v; ++i) {
+  for (int64_t i = 0; i < v && !dweight.empty(); ++i) {
     const double value = load(dlogits[static_cast<size_t>(i)]);
     for (int64_t j = 0; j < c; ++j) dweight[static_cast<size_t>(i * c + j)] += value * load(x[j]);
   }
@@ -76,7 +76,7 @@ void ReferenceBackend::compute(const LmHeadForward& op) {
 
 void ReferenceBackend::compute(const LmHeadLoss& op) {
   expect_in_range("lm_head_loss", "targets", op.targets, 0, op.weight.dim(0));
-  std::vector<double> dweight(static_cast<size_t>(op.dweight.elements()));
+  std::vector<double> dweight(static_cast<size_t>(op.dweight ? op.dweight.elements() : 0));
   int64_t begin = 0;
   for (const int64_t end : op.chunk_ends) {
     write_logps(op, begin, end);

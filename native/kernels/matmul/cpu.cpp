@@ -10,8 +10,8 @@ const void* data_or_null(const Tensor& tensor) { return tensor ? tensor.data : n
 }  // namespace
 
 /// out = x weight^T (+ bias) (+ residual), with the weight's packed form if it is frozen.
-void CpuBackend::matmul(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                        const Tensor& residual) {
+GemmArgs CpuBackend::linear(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                            const Tensor& residual) const {
   GemmArgs args;
   args.m = x.dim(0);
   args.n = weight.dim(0);
@@ -27,7 +27,12 @@ void CpuBackend::matmul(const Tensor& out, const Tensor& x, const Tensor& weight
   args.add = {data_or_null(residual), args.n};
   const auto frozen = frozen_.find(weight.data);
   if (frozen != frozen_.end()) args.packed_b = &frozen->second;
-  multiply(args);
+  return args;
+}
+
+void CpuBackend::matmul(const Tensor& out, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        const Tensor& residual) {
+  multiply(linear(out, x, weight, bias, residual));
 }
 
 void CpuBackend::compute(const MatmulForward& op) {

@@ -10,6 +10,12 @@ void CpuBackend::compute(const RmsNormForward& op) {
 }
 
 void CpuBackend::compute(const RmsNormBackward& op) {
+  if (!op.dweight) {  // the kernels make it anyway, of rows that are in the cache
+    const ThreadScratch unused = thread_scratch(op.x.dim(1));
+    return parallel_rows(op.x.dim(0), op.x.dim(1), [&](int64_t begin, int64_t end, int thread) {
+      isa_.rmsnorm.backward(op, begin, end, unused.of(thread));
+    });
+  }
   add_row_blocks(op.dweight.as<float>(), op.x.dim(0), op.x.dim(1), [&](int64_t begin, int64_t end, float* dweight) {
     isa_.rmsnorm.backward(op, begin, end, dweight);
   });
@@ -27,6 +33,7 @@ void CpuBackend::compute(const HeadNormBackward& op) {
   add_row_blocks(sums.data(), op.x.dim(0), 2 * d, [&](int64_t begin, int64_t end, float* dweights) {
     isa_.rmsnorm.head_backward(op, begin, end, dweights);
   });
+  if (!op.dq_weight) return;
   isa_.row.add_blocks(op.dq_weight.as<float>(), sums.data(), 0, 1, d);
   isa_.row.add_blocks(op.dk_weight.as<float>(), sums.data() + d, 0, 1, d);
 }

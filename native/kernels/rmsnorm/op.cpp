@@ -17,7 +17,7 @@ void RmsNormBackward::check() const {
   const char* op = "rmsnorm_backward";
   expect_real(op, "x", x, 2);
   expect(op, "dx", dx, {x.dim(0), x.dim(1)}, x.dtype);
-  expect(op, "dweight", dweight, {x.dim(1)}, DType::f32);
+  expect_optional(op, "dweight", dweight, {x.dim(1)}, DType::f32);
   expect(op, "dout", dout, {x.dim(0), x.dim(1)}, x.dtype);
   expect_optional(op, "dresidual", dresidual, {x.dim(0), x.dim(1)}, x.dtype);
   expect(op, "rstd", rstd, {x.dim(0)}, DType::f32);
@@ -46,8 +46,9 @@ void HeadNormBackward::check() const {
   expect(op, "rstd", rstd, {n, num_heads + num_kv_heads}, DType::f32);
   expect(op, "q_weight", q_weight, {d}, x.dtype);
   expect(op, "k_weight", k_weight, {d}, x.dtype);
-  expect(op, "dq_weight", dq_weight, {d}, DType::f32);
-  expect(op, "dk_weight", dk_weight, {d}, DType::f32);
+  expect_that(op, !dq_weight == !dk_weight, "dq_weight and dk_weight must both be given or both be absent");
+  expect_optional(op, "dq_weight", dq_weight, {d}, DType::f32);
+  expect_optional(op, "dk_weight", dk_weight, {d}, DType::f32);
 }
 
 }  // namespace selfrefine

@@ -18,7 +18,7 @@ struct RmsNormForward {
 /// dx = dresidual + d/dx of RmsNormForward. dx may be the memory of dout or of dresidual.
 struct RmsNormBackward {
   Tensor dx;         // (N, C) T
-  Tensor dweight;    // (C) f32 +=
+  Tensor dweight;    // (C) f32 +=, or absent: the weight is frozen
   Tensor dout;       // (N, C) T
   Tensor dresidual;  // (N, C) T or absent: the gradient that reaches x past the norm
   Tensor x;          // (N, C) T
@@ -42,7 +42,7 @@ struct HeadNormForward {
 
 struct HeadNormBackward {
   Tensor dx;         // (N, G, D) T, may be the memory of dout
-  Tensor dq_weight;  // (D) f32 +=
+  Tensor dq_weight;  // (D) f32 +=, or both absent: the weights are frozen
   Tensor dk_weight;  // (D) f32 +=
   Tensor dout;       // (N, G, D) T
   Tensor x;          // (N, G, D) T

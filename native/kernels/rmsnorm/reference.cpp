@@ -36,7 +36,9 @@ void norm_row_backward(T* dx, std::vector<double>& dweight, const T* dout, const
   }
 }
 
+/// Nothing where there is no such gradient.
 void add_to(const Tensor& out, const std::vector<double>& sums) {
+  if (!out) return;
   for (size_t i = 0; i < sums.size(); ++i) out.as<float>()[i] = static_cast<float>(out.as<float>()[i] + sums[i]);
 }
 

@@ -6,6 +6,7 @@ import * as embedding from "./embedding";
 import * as generation from "./generation";
 import * as kvCache from "./kv-cache";
 import * as lmHead from "./lm-head";
+import * as lora from "./lora";
 import * as matmul from "./matmul";
 import * as optimizer from "./optimizer";
 import * as preference from "./preference";
@@ -14,11 +15,11 @@ import * as rope from "./rope";
 import * as sampling from "./sampling";
 import * as swiglu from "./swiglu";
 
-export const gradientCases: GradientCase[] = [embedding, rmsnorm, rope, matmul, attention, swiglu, lmHead]
+export const gradientCases: GradientCase[] = [embedding, rmsnorm, rope, matmul, lora, attention, swiglu, lmHead]
   .flatMap((family) => family.gradients);
 
 export const opCases: OpCase[] = [
   ...gradientCases.flatMap(casesOf),
-  ...[rmsnorm, matmul, swiglu, preference, optimizer, cast, kvCache, sampling, generation]
+  ...[rmsnorm, matmul, lora, swiglu, lmHead, preference, optimizer, cast, kvCache, sampling, generation]
     .flatMap((family) => family.cases),
 ];

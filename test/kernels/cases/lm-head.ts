@@ -1,5 +1,5 @@
 // The loss head in one and in several chunks.
-import { inputs, type GradientCase } from "../support/case";
+import { casesOf, inputs, without, type GradientCase, type OpCase } from "../support/case";
 
 interface Shape {
   m: number;
@@ -29,3 +29,8 @@ export const gradients: GradientCase[] = [
   head({ m: 65, c: 48, v: 257 }, [16, 64, 65]), head({ m: 129, c: 129, v: 129 }, [128, 129]),
   head({ m: 5, c: 32, v: 8193 }, [5]), head({ m: 0, c: 4, v: 5 }, []),
 ];
+
+/** A frozen head: the same log-probabilities and dx. */
+export const cases: OpCase[] = [
+  head({ m: 7, c: 5, v: 11 }, [3, 4, 7]), head({ m: 65, c: 48, v: 257 }, [16, 64, 65]), head({ m: 0, c: 4, v: 5 }, []),
+].map((gradient) => without(casesOf(gradient)[1]!, "dweight"));

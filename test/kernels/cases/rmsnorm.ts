@@ -1,5 +1,5 @@
 // RMSNorm of rows and of heads.
-import { inputs, type GradientCase, type OpCase } from "../support/case";
+import { casesOf, inputs, without, type GradientCase, type OpCase } from "../support/case";
 
 function rmsnorm(n: number, c: number, eps: number, differences = false): GradientCase {
   return {
@@ -24,6 +24,12 @@ function withResidual(n: number, c: number): OpCase {
     aliases: [{ dx: "dresidual" }, { dx: "dout" }],
   };
 }
+
+/** The same gradient of x where a frozen weight takes none. */
+const frozen = (n: number, c: number): OpCase => without(withResidual(n, c), "dweight");
+
+const frozenHeads = (n: number, h: number, k: number, d: number): OpCase =>
+  without(casesOf(headNorm(n, h, k, d, 1e-6))[1]!, "dq_weight", "dk_weight");
 
 function headNorm(n: number, h: number, k: number, d: number, eps: number, differences = false): GradientCase {
   const scalars = { num_heads: h, num_kv_heads: k };
@@ -53,4 +59,5 @@ export const gradients: GradientCase[] = [
 ];
 
 export const cases: OpCase[] = [withResidual(1, 1), withResidual(7, 129), withResidual(65, 256), withResidual(9, 4096),
-  withResidual(3, 8200), withResidual(3, 16_392)]; // wider than any backend keeps in registers
+  withResidual(3, 8200), withResidual(3, 16_392), // wider than any backend keeps in registers
+  frozen(1, 1), frozen(129, 65), frozen(3, 16_392), frozen(0, 8), frozenHeads(33, 6, 2, 64), frozenHeads(3, 2, 1, 264)];

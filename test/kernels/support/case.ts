@@ -34,6 +34,8 @@ export interface GradientCase {
   dout: string;
   /** Fields of the backward op, from those of the forward op after it ran; all but `dout`. */
   back(forward: Fields, maker: Maker): Fields;
+  /** Fields that other backward ops make of those above. */
+  chain?(backward: Fields, dtype: Real): Fields;
   /** Forward input -> field of the backward op that receives its gradient. */
   gradients: Record<string, string>;
   /** Small enough to be differentiated element by element. */
@@ -50,7 +52,8 @@ export function backwardFields(gradient: GradientCase, maker: Maker): Fields {
   const output = tensor(forward, gradient.output);
   const dout = output.dtype === "T" ? maker.real(output.shape) : maker.float(output.shape);
   const inPlace = Object.values(gradient.gradients).includes(gradient.dout);
-  return { ...gradient.back(forward, maker), [gradient.dout]: inPlace ? { ...dout, role: "inout" } : dout };
+  const back: Fields = { ...gradient.back(forward, maker), [gradient.dout]: inPlace ? { ...dout, role: "inout" } : dout };
+  return gradient.chain?.(back, maker.dtype) ?? back;
 }
 
 /** The forward and backward conformance cases behind a gradient case. */
@@ -64,4 +67,11 @@ export function casesOf(gradient: GradientCase): OpCase[] {
 /** Named fields of a forward op as inputs. */
 export function inputs(fields: Fields, ...names: string[]): Record<string, TensorValue> {
   return Object.fromEntries(names.map((name) => [name, asInput(tensor(fields, name))]));
+}
+
+/** The case without some of its fields, which the op leaves out of its work then; the others keep their values. */
+export function without(opCase: OpCase, ...names: string[]): OpCase {
+  const make = (maker: Maker): Fields =>
+    Object.fromEntries(Object.entries(opCase.make(maker)).filter(([name]) => !names.includes(name)));
+  return { ...opCase, name: `${opCase.name} without ${names.join(", ")}`, make };
 }
