@@ -2,7 +2,7 @@
 // log-prob of every token at every row, the SFT loss, every gradient, every preference loss, greedy decoding.
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { ModelConfig, NativeModel } from "../../src/native";
-import { float32Limit, relativeError } from "./support/closeness";
+import { float32Limit, logSoftmax, relativeError } from "./support/closeness";
 import { devices } from "./support/devices";
 import {
   checkpointGradients, loadFixture, preferenceVariants, readGolden, variants,
@@ -10,18 +10,6 @@ import {
 } from "./support/fixtures";
 import { generate } from "./support/sampler";
 import { dpo, TestTrainer } from "./support/trainer";
-
-/** Log-softmax of each row of (rows, vocabulary) logits, in double. */
-function logSoftmax(logits: Float32Array, vocabulary: number): number[] {
-  const out: number[] = [];
-  for (let begin = 0; begin < logits.length; begin += vocabulary) {
-    const row = Array.from(logits.subarray(begin, begin + vocabulary));
-    const top = Math.max(...row);
-    const lse = top + Math.log(row.reduce((sum, z) => sum + Math.exp(z - top), 0));
-    out.push(...row.map((z) => z - lse));
-  }
-  return out;
-}
 
 /** The gradients that are not near enough. */
 function gradientErrors(

@@ -19,3 +19,15 @@ export function relativeError(got: ArrayLike<number>, wanted: ArrayLike<number>)
 
 /** Some hundred roundings of 2^-24 one after the other, in a model of two or three layers. */
 export const float32Limit = 2e-5;
+
+/** Log-softmax of each row of (rows, vocabulary) logits, in double. */
+export function logSoftmax(logits: Float32Array, vocabulary: number): number[] {
+  const out: number[] = [];
+  for (let begin = 0; begin < logits.length; begin += vocabulary) {
+    const row = Array.from(logits.subarray(begin, begin + vocabulary));
+    const top = Math.max(...row);
+    const lse = top + Math.log(row.reduce((sum, z) => sum + Math.exp(z - top), 0));
+    out.push(...row.map((z) => z - lse));
+  }
+  return out;
+}
