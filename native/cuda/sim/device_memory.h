@@ -1,7 +1,8 @@
 // Device memory of the simulation: out of reach while no kernel and no copy runs, so that host code which takes a
 // device pointer for its own ends at that very place, as it would with a GPU. Reads beyond the end of an allocation
-// (rounded up to 256 bytes) meet a page that nobody may touch. CUDASIM_HOST_ACCESS=1, and AddressSanitizer, which finds
-// more of such errors in ordinary memory, switch this off.
+// (rounded up to 256 bytes) meet a page that nobody may touch. Large allocations are always in reach: a change takes time
+// by the page, at every launch, and one large model that waits for the garbage collector would make all others crawl.
+// CUDASIM_HOST_ACCESS=1, and AddressSanitizer, which finds more of such errors in ordinary memory, switch all this off.
 #pragma once
 
 #include <sys/mman.h>
@@ -34,7 +35,7 @@ class DeviceMemory {
     if (base == MAP_FAILED) return nullptr;
     std::memset(base, 0xff, pages);
     mprotect(static_cast<char*>(base) + pages, kPage, PROT_NONE);
-    if (open_ == 0) mprotect(base, pages, PROT_NONE);
+    if (open_ == 0 && pages <= kMostGuarded) mprotect(base, pages, PROT_NONE);
     char* memory = static_cast<char*>(base) + pages - size;
     blocks_[memory] = {base, pages};
     return memory;
@@ -59,7 +60,7 @@ class DeviceMemory {
   }
 
  private:
-  static constexpr size_t kAlignment = 256, kPage = 4096;
+  static constexpr size_t kAlignment = 256, kPage = 4096, kMostGuarded = size_t{1} << 21;
 
   struct Block {
     void* base;
@@ -67,7 +68,9 @@ class DeviceMemory {
   };
 
   void protect(int protection) {
-    for (const auto& [memory, block] : blocks_) mprotect(block.base, block.pages, protection);
+    for (const auto& [memory, block] : blocks_) {
+      if (block.pages <= kMostGuarded) mprotect(block.base, block.pages, protection);
+    }
   }
 
 #if defined(__SANITIZE_ADDRESS__)
