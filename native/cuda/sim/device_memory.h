@@ -1,7 +1,7 @@
 // Device memory of the simulation: out of reach while no kernel and no copy runs, so that host code which takes a
 // device pointer for its own ends at that very place, as it would with a GPU. Reads beyond the end of an allocation
-// (rounded up to 256 bytes) meet a page that nobody may touch. Large allocations are always in reach: the change, at every
-// launch, takes time by the page, and one large model left to the garbage collector would make all else crawl.
+// (rounded up to 256 bytes) meet a page that nobody may touch. Large allocations are always in reach: the change takes
+// time by the page at every launch, and one large model left to the garbage collector would make all else crawl.
 // CUDASIM_HOST_ACCESS=1, and AddressSanitizer, which finds more of such errors in ordinary memory, switch all this off.
 #pragma once
 
