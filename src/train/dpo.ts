@@ -40,18 +40,15 @@ function encode(model: Model, data: DpoData, options: DpoOptions): Encoded<Encod
   });
 }
 
-/** A pair's margin in nats, policy against reference; divided by token counts where the loss does that. */
+/** Log-probs of a pair's completions, sums in nats. */
 interface PairScore {
   chosenLogp: number;
   rejectedLogp: number;
   chosenReference: number;
   rejectedReference: number;
-  chosenTokens: number;
-  rejectedTokens: number;
 }
 
-function meanMetrics(scores: readonly PairScore[], options: DpoOptions): DpoMetrics {
-  const perToken = options.length_normalize || options.loss_type === "ipo";
+function meanMetrics(scores: readonly PairScore[], { beta }: DpoOptions): DpoMetrics {
   const sum: DpoMetrics = {
     "rewards/chosen": 0, "rewards/rejected": 0, "rewards/margins": 0, "rewards/accuracies": 0,
     "logps/chosen": 0, "logps/rejected": 0, "objective/kl": 0,
@@ -59,18 +56,23 @@ function meanMetrics(scores: readonly PairScore[], options: DpoOptions): DpoMetr
   for (const score of scores) {
     const chosenRatio = score.chosenLogp - score.chosenReference;
     const rejectedRatio = score.rejectedLogp - score.rejectedReference;
-    const chosen = options.beta * chosenRatio / (perToken ? score.chosenTokens : 1);
-    const rejected = options.beta * rejectedRatio / (perToken ? score.rejectedTokens : 1);
+    const chosen = beta * chosenRatio;
+    const rejected = beta * rejectedRatio;
     sum["rewards/chosen"] += chosen;
     sum["rewards/rejected"] += rejected;
     sum["rewards/margins"] += chosen - rejected;
-    sum["rewards/accuracies"] += chosen === rejected ? 0.5 : Number(chosen > rejected);
+    sum["rewards/accuracies"] += Number(chosen > rejected);
     sum["logps/chosen"] += score.chosenLogp;
     sum["logps/rejected"] += score.rejectedLogp;
     sum["objective/kl"] -= (chosenRatio + rejectedRatio) / 2;
   }
   const means = Object.entries(sum).map(([name, value]) => [name, value / scores.length]);
   return Object.fromEntries(means) as DpoMetrics;
+}
+
+/** Tokens of the two rows that a pair is. */
+function pairTokens({ promptIds, chosenIds, rejectedIds }: EncodedPair): number {
+  return 2 * promptIds.length + chosenIds.length + rejectedIds.length;
 }
 
 class PairGradient {
@@ -86,7 +88,8 @@ class PairGradient {
     const pairs = group.map((index) => this.pairs[index]!);
     const weights = this.preference(pairs);
     const scores: PairScore[] = [];
-    const result = { loss: 0, numTokens: 0, numInputTokens: 0 };
+    const rowTokens = pairs.reduce((sum, pair) => sum + pairTokens(pair), 0);
+    const result = { loss: 0, rowTokens, scoredTokens: 0, inputTokens: 0 };
     const membersOf = (batch: MicroBatch): number[] => batch.members.map((member) => group[member]!);
     const batches = packPairs(pairs, this.options.micro_batch_tokens);
     for await (const { batch, result: { loss } } of this.session.inTurn(batches, (size, one) => {
@@ -94,8 +97,8 @@ class PairGradient {
       return this.session.dpo(size, weights);
     })) {
       result.loss += loss;
-      result.numTokens += batch.scoredTokens;
-      result.numInputTokens += batch.size.tokens;
+      result.scoredTokens += batch.scoredTokens;
+      result.inputTokens += batch.size.tokens;
       membersOf(batch).forEach((index, k) => scores.push(this.score(index, k)));
     }
     return { ...result, metrics: meanMetrics(scores, this.options) };
@@ -122,14 +125,11 @@ class PairGradient {
 
   private score(index: number, k: number): PairScore {
     const { sequenceLogps } = this.session.outputs;
-    const { chosenIds, rejectedIds } = this.pairs[index]!;
     return {
       chosenLogp: sequenceLogps[2 * k]!,
       rejectedLogp: sequenceLogps[2 * k + 1]!,
       chosenReference: this.reference.chosen[index]!,
       rejectedReference: this.reference.rejected[index]!,
-      chosenTokens: chosenIds.length,
-      rejectedTokens: rejectedIds.length,
     };
   }
 }

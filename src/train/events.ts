@@ -13,8 +13,10 @@ export interface SftStepEvent {
   learning_rate: number;
   /** Global norm before clipping. */
   grad_norm: number;
-  /** Scored tokens of the step, and all tokens that went through the model. */
+  /** Tokens of all rows trained on so far, this step's included; a pair's prompt counts with each completion. */
   num_tokens: number;
+  /** Of this step: tokens that were scored, and tokens that went through the model (a pair's prompt once). */
+  num_scored_tokens: number;
   num_input_tokens: number;
   seconds: number;
 }
@@ -26,12 +28,15 @@ export interface ReferenceEvent {
   total: number;
 }
 
-/** One optimizer step of DPO. Log-probs are sums over a completion, in nats; means are over the step's pairs. */
+/**
+ * One optimizer step of DPO. Log-probs are sums over a completion, in nats; rewards are beta times the difference of
+ * such sums, whatever the loss normalises. Means are over the step's pairs.
+ */
 export interface DpoStepEvent extends SftStepEvent {
   "rewards/chosen": number;
   "rewards/rejected": number;
   "rewards/margins": number;
-  /** Share of pairs whose chosen reward is the larger; ties count one half. */
+  /** Share of pairs whose chosen reward is the larger; of ties, as before the first update, none is. */
   "rewards/accuracies": number;
   "logps/chosen": number;
   "logps/rejected": number;

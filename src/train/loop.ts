@@ -37,8 +37,10 @@ export async function identityOf(model: Model): Promise<unknown> {
 /** What a loss reports of a group; sums over micro-batches are its own business. */
 export interface GroupResult {
   loss: number;
-  numTokens: number;
-  numInputTokens: number;
+  /** Tokens of the group's rows, of these the scored ones, and those that went through the model. */
+  rowTokens: number;
+  scoredTokens: number;
+  inputTokens: number;
 }
 
 export interface LoopJob<R extends GroupResult> {
@@ -57,6 +59,8 @@ export interface LoopStep<R extends GroupResult> {
   epoch: number;
   learningRate: number;
   gradNorm: number;
+  /** Tokens of all rows so far. */
+  numTokens: number;
   seconds: number;
   result: R;
 }
@@ -64,6 +68,7 @@ export interface LoopStep<R extends GroupResult> {
 interface SavedLoop {
   step: number;
   order: OrderState;
+  numTokens: number;
 }
 
 const DEFAULT_CHECKPOINT_SECONDS = 60;
@@ -121,8 +126,9 @@ export async function* optimize<R extends GroupResult>(
   const saved = await checkpoints.restore();
   const cursor = new OrderCursor(count, options.seed, true, saved?.order);
   const total = totalSteps(count, options);
+  let numTokens = saved?.numTokens ?? 0;
   for (let step = (saved?.step ?? 0) + 1; step <= total; step++) {
-    const before: SavedLoop = { step: step - 1, order: cursor.state };
+    const before: SavedLoop = { step: step - 1, order: cursor.state, numTokens };
     if (control.signal?.aborted) {
       await checkpoints.save(before);
       control.signal.throwIfAborted();
@@ -130,6 +136,7 @@ export async function* optimize<R extends GroupResult>(
     if (checkpoints.due) await checkpoints.save(before);
     const started = performance.now();
     const result = await job.accumulate(cursor.take(options.batch_size));
+    numTokens += result.rowTokens;
     const learningRate = learningRateAt(step, total, options);
     const { gradNorm } = await session.update({
       learningRate,
@@ -143,6 +150,6 @@ export async function* optimize<R extends GroupResult>(
     });
     const epoch = cursor.state.epoch + cursor.state.offset / count;
     const seconds = (performance.now() - started) / 1000;
-    yield { step, totalSteps: total, epoch, learningRate, gradNorm, seconds, result };
+    yield { step, totalSteps: total, epoch, learningRate, gradNorm, numTokens, seconds, result };
   }
 }

@@ -30,12 +30,13 @@ function encode(model: Model, data: SftData, options: SftOptions): Encoded<Encod
 async function accumulate(
   session: TrainingSession, rows: readonly PackedExample[], options: SftOptions,
 ): Promise<GroupResult> {
-  const result: GroupResult = { loss: 0, numTokens: 0, numInputTokens: 0 };
+  const rowTokens = rows.reduce((sum, row) => sum + row.promptIds.length + row.completionIds.length, 0);
+  const result: GroupResult = { loss: 0, rowTokens, scoredTokens: 0, inputTokens: 0 };
   const batches = packSft(rows, options.micro_batch_tokens, { promptLoss: !options.completion_only_loss });
   for await (const done of session.inTurn(batches, (size) => session.sft(size))) {
     result.loss += done.result.loss;
-    result.numTokens += done.batch.scoredTokens;
-    result.numInputTokens += done.batch.size.tokens;
+    result.scoredTokens += done.batch.scoredTokens;
+    result.inputTokens += done.batch.size.tokens;
   }
   return result;
 }
@@ -50,8 +51,9 @@ export function stepEvent(step: LoopStep<GroupResult>): SftStepEvent {
     loss: step.result.loss,
     learning_rate: step.learningRate,
     grad_norm: step.gradNorm,
-    num_tokens: step.result.numTokens,
-    num_input_tokens: step.result.numInputTokens,
+    num_tokens: step.numTokens,
+    num_scored_tokens: step.result.scoredTokens,
+    num_input_tokens: step.result.inputTokens,
     seconds: step.seconds,
   };
 }

@@ -1,4 +1,4 @@
-"""What transformers makes of our files, and files of its own for us: one JSON request a line on stdin, one answer a line.
+"""What transformers makes of our files, and files of its own for us: a JSON request a line on stdin, an answer a line.
 
 Driven by test/interop/python.ts. It knows nothing of our code; every number here comes from transformers itself.
 """
@@ -145,8 +145,13 @@ def chat(directory, messages):
             for prompt in (False, True)]
 
 
+def train(**job):
+    import trainers
+    return trainers.train(**job)
+
+
 def serve(answers):
-    calls = {call.__name__: call for call in (write, write_tokenizer, reshard, score, generate, encode, decode, chat)}
+    calls = {call.__name__: call for call in (write, write_tokenizer, reshard, score, generate, encode, decode, chat, train)}
     torch.set_num_threads(1)
     for line in sys.stdin:
         request = json.loads(line)

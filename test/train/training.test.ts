@@ -46,6 +46,13 @@ async function steps<T extends { type: string }>(events: AsyncIterable<T>): Prom
   return all;
 }
 
+/** All but the progress of the reference. */
+async function events<T extends { type: string }>(all: AsyncIterable<T>): Promise<T[]> {
+  const kept: T[] = [];
+  for await (const event of all) if (event.type !== "reference") kept.push(event);
+  return kept;
+}
+
 const options: Partial<SftOptions> = { batch_size: 6, num_train_epochs: 2, learning_rate: 1e-2 };
 const losses = (events: readonly (SftStepEvent | DpoStepEvent)[]) => events.map((event) => event.loss);
 
@@ -143,8 +150,23 @@ describe("accumulation", () => {
 test("dpo begins with loss ln 2 and rewards 0, exactly", async () => {
   const [first, second] = await steps(dpo(await fresh(), pairs, options));
   expect(first!.loss).toBe(Math.fround(Math.log(2)));
-  expect(first).toMatchObject({ "rewards/chosen": 0, "rewards/rejected": 0, "rewards/margins": 0 });
+  const none = { "rewards/chosen": 0, "rewards/rejected": 0, "rewards/margins": 0, "rewards/accuracies": 0 };
+  expect(first).toMatchObject(none);
   expect(second!.loss).not.toBe(first!.loss);
+});
+
+test.each([{ loss_type: "ipo" }, { length_normalize: true }] as const)("rewards under %j are of whole completions, num_tokens "
+  + "grows by both rows of each pair", async (loss) => {
+  const given = { ...options, ...loss, batch_size: pairs.length };
+  const [reference, first, second] = await events(dpo(await fresh(), pairs, given));
+  if (reference?.type !== "reference_logps" || first?.type !== "step" || second?.type !== "step") throw new Error("events");
+  const mean = (values: Float32Array) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  expect(second["rewards/chosen"]).toBeCloseTo(0.1 * (second["logps/chosen"] - mean(reference.chosen)), 4);
+  expect(second["rewards/rejected"]).toBeCloseTo(0.1 * (second["logps/rejected"] - mean(reference.rejected)), 4);
+  const size = (text: string) => bpe.encode(text).length;
+  const both = pairs.map(({ prompt, chosen, rejected }) => 2 * size(prompt) + size(chosen) + size(rejected) + 4);
+  const all = both.reduce((sum, tokens) => sum + tokens, 0);
+  expect([first.num_tokens, second.num_tokens]).toEqual([all, 2 * all]);
 });
 
 const bfloat16: CreateOptions = { dtype: "bfloat16", optim_states: "bfloat16" };
@@ -166,6 +188,7 @@ test.each([["float32", {}], ["bfloat16", bfloat16]] as const)("an abort ends bet
   const resumed = await fresh(kind);
   const rest = await steps(sft(resumed, rows, options, { checkpoint }));
   expect([...begun, ...losses(rest)]).toEqual(losses(uninterrupted));
+  expect(rest.at(-1)!.num_tokens).toBe(uninterrupted.at(-1)!.num_tokens);
   const again = { ...options, num_train_epochs: 1 };
   const score = async (model: Model) => losses(await steps(sft(model, rows, again)));
   expect(await score(resumed)).toEqual(await score(whole));
