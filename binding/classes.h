@@ -15,10 +15,14 @@ class ModelObject final : public Wrapped<ModelObject, Model> {
 
  private:
   Napi::Value parameters(const Napi::CallbackInfo& info);
+  Napi::Value adapter_parameters(const Napi::CallbackInfo& info);
   Napi::Value description(const Napi::CallbackInfo& info);
   Napi::Value parameter_view(const Napi::CallbackInfo& info);
   void sync(const Napi::CallbackInfo& info);
   Napi::Value initialize(const Napi::CallbackInfo& info);
+  Napi::Value initialize_adapter(const Napi::CallbackInfo& info);
+  void use_adapter(const Napi::CallbackInfo& info);
+  Napi::Value merge(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value copy_from(const Napi::CallbackInfo& info);

@@ -43,6 +43,18 @@ TensorEntry to_tensor_entry(const Argument& a) {
           .dtype = to_choice(a.field("dtype"), kTypes)};
 }
 
+LoraConfig to_lora_config(const Argument& a) {
+  constexpr Choice<bool LoraConfig::*> kTargets[] = {
+      {"q_proj", &LoraConfig::q_proj}, {"k_proj", &LoraConfig::k_proj}, {"v_proj", &LoraConfig::v_proj},
+      {"o_proj", &LoraConfig::o_proj}, {"gate_proj", &LoraConfig::gate_proj}, {"up_proj", &LoraConfig::up_proj},
+      {"down_proj", &LoraConfig::down_proj}};
+  LoraConfig config;
+  config.rank = a.field("r").integer(1);
+  config.scale = a.field("scale").number();
+  for (const Argument& target : a.field("targetModules").list()) config.*to_choice(target, kTargets) = true;
+  return config;
+}
+
 }  // namespace
 
 ModelConfig to_model_config(const Argument& a) {
@@ -68,10 +80,12 @@ ModelConfig to_model_config(const Argument& a) {
 
 ModelOptions to_model_options(const Argument& a) {
   constexpr Choice<DType> kTypes[] = {{"float32", DType::f32}, {"bfloat16", DType::bf16}};
-  return {.device = a.field("device").text(),
-          .dtype = to_choice(a.field("dtype"), kTypes),
-          .threads = static_cast<int>(a.field("threads").integer(0, 1024)),
-          .masters = a.field("masters").boolean()};
+  ModelOptions options = {.device = a.field("device").text(),
+                          .dtype = to_choice(a.field("dtype"), kTypes),
+                          .threads = static_cast<int>(a.field("threads").integer(0, 1024)),
+                          .masters = a.field("masters").boolean()};
+  if (const auto lora = a.field("lora").optional()) options.lora = to_lora_config(*lora);
+  return options;
 }
 
 std::vector<TensorEntry> to_tensor_entries(const Argument& a) {

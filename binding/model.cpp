@@ -14,10 +14,14 @@ Napi::Value auto_device(const Napi::CallbackInfo& info) {
 Napi::Function ModelObject::define(Napi::Env env) {
   return DefineClass(env, "Model",
                      {InstanceMethod<&ModelObject::parameters>("parameters"),
+                      InstanceMethod<&ModelObject::adapter_parameters>("adapterParameters"),
                       InstanceMethod<&ModelObject::description>("description"),
                       InstanceMethod<&ModelObject::parameter_view>("parameterView"),
                       InstanceMethod<&ModelObject::sync>("sync"),
                       InstanceMethod<&ModelObject::initialize>("initialize"),
+                      InstanceMethod<&ModelObject::initialize_adapter>("initializeAdapter"),
+                      InstanceMethod<&ModelObject::use_adapter>("useAdapter"),
+                      InstanceMethod<&ModelObject::merge>("merge"),
                       InstanceMethod<&ModelObject::read>("read"),
                       InstanceMethod<&ModelObject::write>("write"),
                       InstanceMethod<&ModelObject::copy_from>("copyFrom"),
@@ -42,21 +46,31 @@ ModelObject& ModelObject::from(const Argument& argument) {
   return *Unwrap(argument.value.As<Napi::Object>());
 }
 
+namespace {
+
+/// [{ name, shape }] of a table.
+Napi::Value list_parameters(Napi::Env env, const FlatTable& table) {
+  Napi::Array list = Napi::Array::New(env);
+  for (const Parameter& parameter : table.all()) {
+    Napi::Array shape = Napi::Array::New(env);
+    shape.Set(uint32_t{0}, static_cast<double>(parameter.rows));
+    if (parameter.rank == 2) shape.Set(uint32_t{1}, static_cast<double>(parameter.columns));
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", parameter.name);
+    object.Set("shape", shape);
+    list.Set(list.Length(), object);
+  }
+  return list;
+}
+
+}  // namespace
+
 Napi::Value ModelObject::parameters(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Napi::Array list = Napi::Array::New(env);
-    for (const Parameter& parameter : engine("parameters")->table().all()) {
-      Napi::Array shape = Napi::Array::New(env);
-      shape.Set(uint32_t{0}, static_cast<double>(parameter.rows));
-      if (parameter.rank == 2) shape.Set(uint32_t{1}, static_cast<double>(parameter.columns));
-      Napi::Object object = Napi::Object::New(env);
-      object.Set("name", parameter.name);
-      object.Set("shape", shape);
-      list.Set(list.Length(), object);
-    }
-    return list;
-  });
+  return guarded(info.Env(), [&] { return list_parameters(info.Env(), engine("parameters")->table()); });
+}
+
+Napi::Value ModelObject::adapter_parameters(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return list_parameters(info.Env(), engine("adapterParameters")->adapter_table()); });
 }
 
 Napi::Value ModelObject::description(const Napi::CallbackInfo& info) {
@@ -70,8 +84,8 @@ Napi::Value ModelObject::parameter_view(const Napi::CallbackInfo& info) {
     const std::string name = Argument{info[0], "name"}.text();
     Model& model = *engine("parameterView");
     if (model.copies_views()) lock()->expect_free("parameterView");
-    const Parameter& parameter = model.table().at(name);
-    HostFloats floats = model.host_view(parameter);
+    const Parameter& parameter = model.parameter(name);
+    HostFloats floats = model.host_view(name);
     return view(info.Env(), name, floats.data, parameter.elements() * size_of(DType::f32), std::move(floats.owner));
   });
 }
@@ -86,6 +100,31 @@ Napi::Value ModelObject::initialize(const Napi::CallbackInfo& info) {
     const double std = Argument{info[1], "std"}.number();
     return [model = engine("initialize"), seed, std] {
       model->initialize(seed, std);
+      return undefined;
+    };
+  });
+}
+
+Napi::Value ModelObject::initialize_adapter(const Napi::CallbackInfo& info) {
+  return run_async(info.Env(), "initializeAdapter", {lock()}, [&](Locks&) -> Work {
+    return [model = engine("initializeAdapter"), seed = Argument{info[0], "seed"}.seed()] {
+      model->initialize_adapter(seed);
+      return undefined;
+    };
+  });
+}
+
+void ModelObject::use_adapter(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    const bool on = Argument{info[0], "on"}.boolean();
+    idle_engine("useAdapter")->use_adapter(on);
+  });
+}
+
+Napi::Value ModelObject::merge(const Napi::CallbackInfo& info) {
+  return run_async(info.Env(), "merge", {lock()}, [&](Locks&) -> Work {
+    return [model = engine("merge")] {
+      model->merge();
       return undefined;
     };
   });

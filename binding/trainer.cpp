@@ -104,7 +104,7 @@ Napi::Value TrainerObject::gradient_view(const Napi::CallbackInfo& info) {
     const std::string name = Argument{info[0], "name"}.text();
     Trainer& trainer = *engine("gradientView");
     if (!trainer.model().backend().host_memory()) lock()->expect_free("gradientView");
-    const Parameter& parameter = trainer.model().table().at(name);
+    const Parameter& parameter = trainer.model().trained().table().at(name);
     HostFloats floats = trainer.optimizer().host_view(parameter);
     return view(info.Env(), name, floats.data, parameter.elements() * size_of(DType::f32), std::move(floats.owner));
   });

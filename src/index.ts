@@ -1,11 +1,11 @@
 // The public API: what `import { ... } from "selfrefine"` gives. Everything here is meant to stay.
 export { SelfRefineError, isSelfRefineError, type ErrorCode } from "./errors";
-export { Model, type CreateOptions, type LoadOptions } from "./model";
+export { Model, type CreateOptions, type FreshLora, type LoadOptions } from "./model";
 export { Tokenizer } from "./text/tokenizer";
 export { trainBpe } from "./text/bpe-trainer";
 export { renderPrompt, TEMPLATE_NAMES, TRIGGER, type TemplateName } from "./text/templates";
 export type { Device, DType, ModelConfig } from "./native";
-export type { DpoOptions, GenerationOptions, ModelOptions, PlanOptions, SftOptions } from "./config/options";
+export type { DpoOptions, GenerationOptions, LoraOptions, ModelOptions, PlanOptions, SftOptions } from "./config/options";
 export { plan, planFor, type MemoryPlan, type PlannedArena } from "./plan/plan";
 export { sft, type SftData } from "./train/sft";
 export { dpo, type DpoControl, type DpoData } from "./train/dpo";

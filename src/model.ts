@@ -1,16 +1,21 @@
-// A language model in memory: its weights on a device, its config and its tokenizer. Loads and saves Hugging Face
-// directories and llama2.c files. It does NOT train or sample; those take a Model.
-import { extname, join } from "node:path";
+// A language model in memory: its weights on a device, its config and its tokenizer, and adapters if it has some.
+// Loads and saves Hugging Face directories, PEFT adapters and llama2.c files. It does NOT train or sample; those take a
+// Model.
+import { extname, join, resolve } from "node:path";
 import { atomicDirectory, recoverSwap } from "./files";
-import { planRead, planWrite, writeModelConfig, type ReadPlan } from "./checkpoint/huggingface";
+import { planRead, planWrite, writeModelConfig, type FilePlan } from "./checkpoint/huggingface";
 import { readLlama2c } from "./checkpoint/llama2c";
+import {
+  findBase, isAdapterDirectory, nativeLora, planAdapterRead, planAdapterWrite, readAdapterConfig, writeAdapterConfig,
+  ADAPTER_WEIGHTS,
+} from "./checkpoint/peft";
 import { isGpu, modelRules } from "./config/effects";
-import { modelOptions, type ModelOptions } from "./config/options";
+import { loraOptions, modelOptions, TARGET_MODULES, type LoraOptions, type ModelOptions } from "./config/options";
 import { parseOptions } from "./config/parse";
 import { codeOf, fail, messageOf, SelfRefineError } from "./errors";
 import {
-  native, nativeAddon, nativeSync, type Device, type DeviceInfo, type DType, type MemoryRow, type ModelConfig,
-  type NativeModel, type NativeModelOptions,
+  native, nativeAddon, nativeSync, type Device, type DeviceInfo, type DType, type LoraConfig, type MemoryRow,
+  type ModelConfig, type NativeModel, type NativeModelOptions,
 } from "./native";
 import { expectMemoryForModel } from "./plan/memory";
 import type { PlannedJob } from "./plan/work";
@@ -19,15 +24,34 @@ import { Tokenizer } from "./text/tokenizer";
 /** Weights of a fresh model: normal(0, std); 0.02 is the `initializer_range` of the Llama configs. */
 const INITIALIZER_RANGE = 0.02;
 
+export interface CreateOptions extends Partial<ModelOptions> {
+  seed?: number;
+  initializer_range?: number;
+}
+
+/** A fresh adapter: PEFT's options, and the seed its A is drawn with. */
+export type FreshLora = Pick<LoraOptions, "r"> & Partial<LoraOptions> & { seed?: number };
+
 export interface LoadOptions extends Partial<ModelOptions> {
+  /** For a llama2.c file, which has none of its own. */
   tokenizer?: Tokenizer;
+  /** Adapters to be trained instead of the weights; untrained, they change nothing. */
+  lora?: FreshLora;
+  /** For an adapter's directory: where its base model is, if not where the adapter says. */
+  base_model?: string;
   /** What will be done with the model: where there is no room for that, it is not read at all. */
   work?: (config: ModelConfig) => PlannedJob;
 }
 
-export interface CreateOptions extends Partial<ModelOptions> {
-  seed?: number;
-  initializer_range?: number;
+/** The adapters of a model. */
+interface AdapterState {
+  lora: LoraOptions;
+  /** Directory, or llama2.c file, of the weights below them. */
+  base: string;
+  /** Dropout that adapter_config.json asks for. */
+  dropout: number;
+  /** adapter_config.json as it was read. */
+  source: Readonly<Record<string, unknown>>;
 }
 
 export class Model {
@@ -38,35 +62,71 @@ export class Model {
     readonly options: ModelOptions & { device: Device },
     /** The config.json it came from; unknown keys are kept when it is saved. */
     private readonly sourceConfig: Record<string, unknown>,
+    /** The adapters that the engine has, merged or not. */
+    private readonly nativeLora: LoraConfig | null,
+    private adapter: AdapterState | null,
   ) {}
 
   /**
-   * Reads a Hugging Face directory, or a llama2.c .bin file with the tokenizer given beside it.
-   * @throws ERR_IO, ERR_CHECKPOINT, ERR_UNSUPPORTED naming the file or tensor; ERR_OUT_OF_MEMORY
+   * Reads a Hugging Face directory, a llama2.c .bin file with the tokenizer given beside it, or a PEFT adapter's
+   * directory with the base model it names.
+   * @throws ERR_IO, ERR_CHECKPOINT, ERR_UNSUPPORTED naming the file or tensor; ERR_CONFIG; ERR_OUT_OF_MEMORY
    */
   static async load(path: string, options: LoadOptions = {}): Promise<Model> {
-    const { tokenizer: given, work, ...rest } = options;
+    const { lora, base_model: base, ...rest } = options;
     await recoverSwap(path);
+    if (await isAdapterDirectory(path)) return Model.loadAdapter(path, options);
+    if (base !== undefined) {
+      fail("ERR_CONFIG", `base_model has no effect: ${path} is no adapter; leave it out`, { option: "base_model" });
+    }
+    if (!lora) return Model.loadBase(path, rest, null);
+    const { seed = 0, ...given } = lora;
+    const parsed = parseOptions(loraOptions, given, "lora");
+    const target_modules = TARGET_MODULES.filter((name) => parsed.target_modules.includes(name));
+    const adapter = { lora: { ...parsed, target_modules }, base: resolve(path), dropout: 0, source: {} };
+    const model = await Model.loadBase(path, rest, adapter);
+    await model.orDispose(() => model.native.initializeAdapter(seed));
+    return model;
+  }
+
+  private static async loadAdapter(path: string, options: LoadOptions): Promise<Model> {
+    const { lora: fresh, base_model: given, ...rest } = options;
+    if (fresh) {
+      fail("ERR_CONFIG", `lora has no effect: ${path} is an adapter, which is trained on as it is; leave it out, or merge `
+        + "it first (selfrefine merge)", { option: "lora" });
+    }
+    const { lora, dropout, source, base: named } = await readAdapterConfig(path);
+    const base = await findBase(path, named, given);
+    // A directory's tokenizer is read with its configs, which name the tokens that end a text.
+    const own = rest.tokenizer ?? (extname(base) === ".bin" ? await Tokenizer.load(path) : undefined);
+    const adapter = { lora, base, dropout, source };
+    const model = await Model.loadBase(base, { ...rest, ...(own ? { tokenizer: own } : {}) }, adapter);
+    await model.orDispose(async () => {
+      const plan = await planAdapterRead(path, model.config, lora);
+      await model.readWeights([plan]);
+    });
+    return model;
+  }
+
+  private static async loadBase(
+    path: string, options: Omit<LoadOptions, "lora" | "base_model">, adapter: AdapterState | null,
+  ): Promise<Model> {
+    const { tokenizer: given, work, ...rest } = options;
     const llama2c = extname(path) === ".bin";
     if (llama2c && !given) {
       fail("ERR_INVALID_ARGUMENT", `${path}: a llama2.c file has no tokenizer; pass one as options.tokenizer`);
     }
     const plan = llama2c ? await readLlama2c(path) : await planRead(path);
     const tokenizer = given ?? (await Tokenizer.load(path));
-    const model = Model.allocate(plan.config, tokenizer, rest, plan.source, work?.(plan.config));
-    try {
-      await model.readWeights(plan);
-      return model;
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
+    const model = Model.allocate(plan.config, tokenizer, rest, plan.source, adapter, work?.(plan.config));
+    await model.orDispose(() => model.readWeights(plan.files));
+    return model;
   }
 
   /** A model with fresh random weights, a pure function of the seed. */
   static async create(config: ModelConfig, tokenizer: Tokenizer, options: CreateOptions = {}): Promise<Model> {
     const { seed = 0, initializer_range: std = INITIALIZER_RANGE, ...rest } = options;
-    const model = Model.allocate(config, tokenizer, rest, {});
+    const model = Model.allocate(config, tokenizer, rest, {}, null);
     await native(() => model.native.initialize(seed, std));
     return model;
   }
@@ -76,6 +136,7 @@ export class Model {
     tokenizer: Tokenizer,
     given: Partial<ModelOptions>,
     source: Record<string, unknown>,
+    adapter: AdapterState | null,
     job?: PlannedJob,
   ): Model {
     const parsed = parseOptions(modelOptions, given, "model", modelRules);
@@ -89,13 +150,24 @@ export class Model {
         + "(vocab_size): they do not belong together");
     }
     const addon = nativeAddon();
-    expectMemoryForModel(config, nativeOptionsOf(options), job);
-    const memory = nativeSync(() => new addon.Model(config, nativeOptionsOf(options)));
-    return new Model(memory, config, tokenizer, options, source);
+    const lora = adapter ? nativeLora(adapter.lora) : null;
+    expectMemoryForModel(config, nativeOptionsOf(options, lora), job);
+    const memory = nativeSync(() => new addon.Model(config, nativeOptionsOf(options, lora)));
+    return new Model(memory, config, tokenizer, options, source, lora, adapter);
   }
 
-  private async readWeights(plan: ReadPlan): Promise<void> {
-    for (const { path, entries } of plan.files) {
+  /** Runs the last part of making a model; what it made so far goes if that fails. */
+  private async orDispose(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await native(work);
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+  }
+
+  private async readWeights(files: readonly FilePlan[]): Promise<void> {
+    for (const { path, entries } of files) {
       await native(() => this.native.read(path, entries)).catch((error: unknown) => {
         // Weights that are no numbers are a fault of the file, not of the call.
         const isFault = codeOf(error) === "ERR_INVALID_ARGUMENT";
@@ -113,13 +185,60 @@ export class Model {
     return this.native.parameters().reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   }
 
+  /** The options of its adapters; null without, and once they are merged. */
+  get lora(): LoraOptions | null {
+    return this.adapter?.lora ?? null;
+  }
+
+  /** Where the weights below its adapters were read from; null without adapters. */
+  get base(): string | null {
+    return this.adapter?.base ?? null;
+  }
+
+  /** Parameters that training changes: those of the adapters, or all. */
+  get trainableCount(): number {
+    const trained = this.adapter ? this.native.adapterParameters() : this.native.parameters();
+    return trained.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+  }
+
+  /** "1,000 parameters", with those of adapters apart. */
+  get size(): string {
+    const text = (count: number) => count.toLocaleString("en-US");
+    const all = `${text(this.parameterCount)} parameters`;
+    return this.adapter ? `${all}, ${text(this.trainableCount)} of adapters (r ${this.adapter.lora.r})` : all;
+  }
+
+  /** To call before training. @throws ERR_UNSUPPORTED for what a trained adapter would not be like; ERR_CONFIG */
+  expectTrainable(): void {
+    if (this.adapter) expectStatesOfAdapters(this.options);
+    const dropout = this.adapter?.dropout ?? 0;
+    if (dropout === 0) return;
+    fail("ERR_UNSUPPORTED", `adapter_config.json: lora_dropout is ${dropout}, and none is applied in training; set it to `
+      + "0 there to train on without", { option: "lora_dropout" });
+  }
+
+  /** Switches the adapters off and on: off, the model computes as its base does. @throws ERR_UNSUPPORTED without any */
+  useAdapter(on: boolean): void {
+    nativeSync(() => this.native.useAdapter(on));
+  }
+
+  /**
+   * Adds the adapters to the weights, in float32, then rounded to the storage type. The model is then one without
+   * adapters, to be sampled, scored and saved whole; to train it, load what was saved.
+   * @throws ERR_UNSUPPORTED for a model without adapters
+   */
+  async merge(): Promise<void> {
+    await native(() => this.native.merge());
+    this.adapter = null;
+  }
+
   /** The tokens a row to train on may have: max_length, or as many as the model has positions. */
   longestRow(maxLength: number): number {
     return Math.min(maxLength, this.config.maxPositionEmbeddings);
   }
 
   get nativeOptions(): NativeModelOptions {
-    return nativeOptionsOf(this.options);
+    return nativeOptionsOf(this.options, this.nativeLora);
   }
 
   memory(): MemoryRow[] {
@@ -128,7 +247,7 @@ export class Model {
 
   /** A second model with the same weights, on the same device. */
   async clone(): Promise<Model> {
-    const copy = Model.allocate(this.config, this.tokenizer, this.options, this.sourceConfig);
+    const copy = Model.allocate(this.config, this.tokenizer, this.options, this.sourceConfig, this.adapter);
     await native(() => copy.native.copyFrom(this.native));
     return copy;
   }
@@ -139,19 +258,36 @@ export class Model {
   }
 
   /**
-   * Writes a Hugging Face directory that transformers and vLLM load. The name appears when all of it is on disk.
+   * Writes a Hugging Face directory that transformers and vLLM load; of a model with adapters a PEFT directory, which
+   * names its base model. The name appears when all of it is on disk.
+   * @param options `dtype` of the file: by default that of the model, and float32 for adapters. `location`: where the
+   * directory will lie in the end, if not there; an adapter names its base relative to it.
    * @throws ERR_IO when the directory exists (unless `replace`) or cannot be written
    */
-  async save(directory: string, options: { dtype?: DType; replace?: boolean } = {}): Promise<void> {
-    const plan = planWrite(this.config, options.dtype ?? this.options.dtype);
+  async save(
+    directory: string, options: { dtype?: DType; replace?: boolean; location?: string } = {},
+  ): Promise<void> {
     await atomicDirectory(directory, async (temporary) => {
-      await writeModelConfig(temporary, this.config, options.dtype ?? this.options.dtype, {
-        config: this.sourceConfig, generation: this.tokenizer.source.generationConfig,
-      });
       await this.tokenizer.save(temporary);
-      const weights = join(temporary, "model.safetensors");
-      await native(() => this.native.write(weights, plan.header, plan.entries));
+      if (this.adapter) await this.writeAdapter(temporary, this.adapter, options.location ?? directory, options.dtype);
+      else await this.writeWhole(temporary, options.dtype ?? this.options.dtype);
     }, { replace: options.replace ?? false });
+  }
+
+  private async writeWhole(directory: string, dtype: DType): Promise<void> {
+    const plan = planWrite(this.config, dtype);
+    await writeModelConfig(directory, this.config, dtype, {
+      config: this.sourceConfig, generation: this.tokenizer.source.generationConfig,
+    });
+    await native(() => this.native.write(join(directory, "model.safetensors"), plan.header, plan.entries));
+  }
+
+  private async writeAdapter(
+    directory: string, { lora, base, source }: AdapterState, location: string, dtype: DType = "float32",
+  ): Promise<void> {
+    const plan = planAdapterWrite(this.config, lora, dtype);
+    await writeAdapterConfig(directory, lora, base, location, source);
+    await native(() => this.native.write(join(directory, ADAPTER_WEIGHTS), plan.header, plan.entries));
   }
 
   /** Frees the weights now instead of when the collector finds them. */
@@ -164,11 +300,18 @@ export class Model {
   }
 }
 
+/** Adapters, which are small, always have float32 states. @throws ERR_CONFIG for states that would have no effect */
+export function expectStatesOfAdapters({ optim_states: states }: Pick<ModelOptions, "optim_states">): void {
+  if (states === "float32") return;
+  fail("ERR_CONFIG", `optim_states ${states} has no effect on adapters, whose states are float32; leave it out`,
+    { option: "optim_states" });
+}
+
 /** What of the options the engine is told. */
 export function nativeOptionsOf(
-  { device, dtype, threads, optim_states: states }: ModelOptions & { device: Device },
+  { device, dtype, threads, optim_states: states }: ModelOptions & { device: Device }, lora: LoraConfig | null,
 ): NativeModelOptions {
-  return { device, dtype, threads, masters: states === "float32" };
+  return { device, dtype, threads, masters: states === "float32", lora };
 }
 
 /** The same options for a model that will not be trained: it needs no masters. */

@@ -44,6 +44,14 @@ export interface ModelConfig {
   eosTokenIds: number[];
 }
 
+/** Adapters on these projections of every layer, beside weights that are frozen. */
+export interface LoraConfig {
+  r: number;
+  /** What an adapter's output is multiplied by. */
+  scale: number;
+  targetModules: string[];
+}
+
 export interface NativeModelOptions {
   device: Device;
   dtype: DType;
@@ -51,6 +59,8 @@ export interface NativeModelOptions {
   threads: number;
   /** With bfloat16: float32 masters beside the parameters. Without them a trainer's states are bfloat16 too. */
   masters: boolean;
+  /** A trainer then changes the adapters alone, whose masters there always are; weights have none. */
+  lora?: LoraConfig | null;
 }
 
 /** `rows` rows of a parameter, from row `rowOffset`, stored at byte `fileOffset` of a file. */
@@ -77,6 +87,8 @@ export interface MemoryRow {
 export interface NativeModel {
   /** Parameters in arena order, with their shapes: [rows, columns] or [n]. */
   parameters(): { name: string; shape: number[] }[];
+  /** The same of the adapters; their names go wherever a parameter's may. */
+  adapterParameters(): { name: string; shape: number[] }[];
   /** One line: instruction set and threads, or the GPU. */
   description(): string;
   /**
@@ -89,6 +101,12 @@ export interface NativeModel {
   sync(): void;
   /** Matrices normal(0, std), output projections of residual blocks normal(0, std / sqrt(2 L)), norms 1, biases 0. */
   initialize(seed: number, std: number): Promise<void>;
+  /** A uniform in +-1 / sqrt(inputs), as PEFT's kaiming_uniform with a = sqrt 5, B 0: the model computes the same. */
+  initializeAdapter(seed: number): Promise<void>;
+  /** Off: it computes as without the adapters, and steps are ERR_UNSUPPORTED. Without adapters ERR_UNSUPPORTED. */
+  useAdapter(on: boolean): void;
+  /** Adds scale B A to the weights in float32 and rounds them; B is 0 then, a trainer's steps are ERR_UNSUPPORTED. */
+  merge(): Promise<void>;
   /**
    * Reads and converts; all entries are held against the file before the first is read. ERR_IO if one passes its end,
    * ERR_INVALID_ARGUMENT on weights that are NaN or infinite; then weights may be partly replaced.
@@ -99,7 +117,7 @@ export interface NativeModel {
    * after an error: ERR_IO, or ERR_INVALID_ARGUMENT for a weight that is not finite in the type of its entry.
    */
   write(path: string, header: Uint8Array, entries: TensorEntry[]): Promise<void>;
-  /** Copies all weights of a model of the same config. */
+  /** Copies all weights of a model of the same config, and its adapters, which must be alike. */
   copyFrom(other: NativeModel): Promise<void>;
   /** Bytes that its device may still give. */
   availableBytes(): number;

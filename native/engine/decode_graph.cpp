@@ -8,12 +8,12 @@ namespace selfrefine {
 
 DecodeGraph::DecodeGraph(Model& model, const ScheduleLimits& limits, int64_t window)
     : model_(model), limits_(limits), max_pages_((limits.max_length + limits.page_size - 1) / limits.page_size),
-      transformer_(model.backend(), model.config(), model.weights(), model.inv_freq()),
+      transformer_(model.backend(), model.config(), model.weights(), model.adapter(), model.inv_freq()),
       state_(model.shared_backend(), limits, max_pages_, window) {
   const ModelConfig& c = model.config();
   const auto& backend = model.shared_backend();
   const int64_t b = limits.max_batch, n = std::max(b, limits.max_prefill_tokens);
-  activation_arena_ = build_activations(backend, c, model.dtype(), {n, b, false}, activations_);
+  activation_arena_ = build_activations(backend, c, model.adapter(), model.dtype(), {n, b, false}, activations_);
   cache_.resize(static_cast<size_t>(c.num_hidden_layers));
   cache_arena_ = build_arena(backend, "kv cache", Reach::ops, [&](Layout& layout) {
     for (LayerCache& layer : cache_) {
@@ -89,8 +89,10 @@ int64_t DecodeGraph::rounded_length() const {
 }
 
 void DecodeGraph::begin(const SamplingOptions& options, const std::vector<int64_t>& stop_tokens) {
-  if (options != options_) recordings_.clear();
+  const bool adapted = model_.adapter().active;
+  if (options != options_ || adapted != adapted_) recordings_.clear();
   options_ = options;
+  adapted_ = adapted;
   state_.set_stop_tokens(stop_tokens);
 }
 

@@ -67,6 +67,7 @@ class DecodeGraph {
   DecodeState state_;
   SamplingOptions options_;
   int64_t batch_ = 0, longest_ = 0;  // rows of a step, those at rest included; keys of the longest
+  bool adapted_ = true;  // whether the recordings are of a model with its adapters on
   std::map<std::pair<int64_t, int64_t>, std::unique_ptr<Recording>> recordings_;  // by rows and max_length
 };
 

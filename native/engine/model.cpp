@@ -19,11 +19,6 @@ const ModelConfig& checked(const ModelConfig& config) {
   return config;
 }
 
-Arena flat_arena(const std::shared_ptr<Backend>& backend, const char* name, DType dtype, int64_t elements,
-                 Tensor& flat) {
-  return build_arena(backend, name, Reach::ops, [&](Layout& layout) { flat = layout.take(dtype, {elements}); });
-}
-
 /// Fills elements [first, first + n) with normal(0, std) by Box-Muller; element i depends on (seed, parameter, i)
 /// alone. `first` is a multiple of 4.
 void fill_normal(float* out, int64_t first, int64_t n, uint64_t seed, uint32_t parameter, double std) {
@@ -47,16 +42,14 @@ void fill_normal(float* out, int64_t first, int64_t n, uint64_t seed, uint32_t p
 
 Model::Model(const ModelConfig& config, const ModelOptions& options)
     : config_(checked(config)), dtype_(options.dtype),
-      backend_(make_backend({options.device, options.threads, options.rehearsal})), table_(config) {
-  if (dtype_ != DType::f32 && dtype_ != DType::bf16) {
-    fail(ErrorCode::unsupported, "dtype ", name_of(dtype_), " cannot hold weights, expected float32 or bfloat16");
+      backend_(make_backend({options.device, options.threads, options.rehearsal})), table_(config),
+      adapter_table_(config, options.lora),
+      weight_store_(backend_, table_, {"parameters", "masters"}, dtype_, options.masters && !options.lora) {
+  weights_ = table_.view(weight_store_.data(), dtype_);
+  if (options.lora) {
+    adapter_store_.emplace(backend_, adapter_table_, ArenaNames{"adapters", "adapter masters"}, dtype_, true);
+    adapter_ = adapter_table_.view(adapter_store_->data(), dtype_);
   }
-  parameters_ = flat_arena(backend_, "parameters", dtype_, table_.elements(), flat_parameters_);
-  flat_exact_ = flat_parameters_;
-  if (dtype_ != DType::f32 && options.masters) {
-    masters_ = flat_arena(backend_, "masters", DType::f32, table_.elements(), flat_exact_);
-  }
-  weights_ = table_.view(parameters_.data(), dtype_);
   constants_ = build_arena(backend_, "constants", Reach::ops, [&](Layout& layout) {
     inv_freq_ = layout.take(DType::f32, {config_.head_dim / 2});
   });
@@ -67,16 +60,30 @@ Model::Model(const ModelConfig& config, const ModelOptions& options)
 Model::~Model() { thaw(); }
 
 void Model::sync() {
-  if (has_masters()) backend_->run(CastStorage{.out = parameters(), .x = exact()});
+  weight_store_.round();
+  if (adapter_store_) adapter_store_->round();
   weights_changed();
 }
 
-HostFloats Model::host_view(const Parameter& parameter) {
-  return views_.view(*backend_, exact_arena(), exact(), parameter.offset, parameter.elements());
+const FlatTable& Model::table_of(const std::string& name) const {
+  if (adapter_table_.find(name) != nullptr) return adapter_table_;
+  return table_;
 }
 
+ParameterStore& Model::store_of(const std::string& name) {
+  return &table_of(name) == &adapter_table_ ? *adapter_store_ : weight_store_;
+}
+
+Tensor Model::exact_of(const std::string& name) const {
+  const FlatTable& table = table_of(name);
+  return (&table == &adapter_table_ ? *adapter_store_ : weight_store_).exact_of(table.at(name));
+}
+
+HostFloats Model::host_view(const std::string& name) { return store_of(name).host_view(parameter(name)); }
+
 void Model::sync_views() {
-  views_.write_back(*backend_, exact());
+  weight_store_.take_views();
+  if (adapter_store_) adapter_store_->take_views();
   sync();
 }
 
@@ -93,12 +100,12 @@ void Model::initialize(uint64_t seed, double std) {
   uint32_t index = 0;
   Blocks blocks(*backend_);
   for (const Parameter& p : table_.all()) {
-    blocks.write(exact_of(p), [&](float* out, int64_t first, int64_t n) {
+    blocks.write(weight_store_.exact_of(p), [&](float* out, int64_t first, int64_t n) {
       switch (p.initialization) {
         case Initialization::normal: fill_normal(out, first, n, seed, index, std); break;
         case Initialization::residual_output: fill_normal(out, first, n, seed, index, output_std); break;
         case Initialization::one: std::fill_n(out, n, 1.0f); break;
-        case Initialization::zero: std::fill_n(out, n, 0.0f); break;
+        default: std::fill_n(out, n, 0.0f); break;
       }
     });
     ++index;
@@ -112,27 +119,27 @@ void Model::copy_from(const Model& other) {
     fail(ErrorCode::invalid_argument, "copyFrom: the models differ in shape (", table_.elements(), " and ",
          other.table_.elements(), " parameters with padding); both need the same config");
   }
-  Backend& source = other.backend();
-  source.synchronize();
-  if (std::string(source.name()) == backend_->name() && exact().dtype == other.exact().dtype) {
-    backend_->copy(exact().data, other.exact().data, static_cast<size_t>(exact().bytes()));  // not through the host
-  } else {
-    Blocks mine(*backend_);
-    Blocks(source).read(other.exact(), [&](const float* block, int64_t first, int64_t n) {
-      mine.write(exact().rows(first, first + n), [&](float* out, int64_t, int64_t) { std::copy_n(block, n, out); });
-    });
+  if (adapter_table_.lora() != other.adapter_table_.lora()) {
+    fail(ErrorCode::invalid_argument, "copyFrom: the models differ in their adapters; both need the same lora");
   }
-  sync();
+  weight_store_.copy_from(other.weight_store_);
+  if (adapter_store_) adapter_store_->copy_from(*other.adapter_store_);
+  adapter_.active = other.adapter_.active;
+  merged_ = other.merged_;
+  weights_changed();
 }
 
 uint64_t Model::fingerprint() const {
   uint64_t hash = 0xcbf29ce484222325;
-  Blocks(*backend_).read(exact(), [&](const float* values, int64_t, int64_t n) {
+  const auto add = [&](const float* values, int64_t, int64_t n) {
     for (int64_t i = 0; i < n; ++i) {
       hash = (hash ^ std::bit_cast<uint32_t>(values[i])) * 0x9e3779b97f4a7c15;
       hash ^= hash >> 32;
     }
-  });
+  };
+  Blocks blocks(*backend_);
+  blocks.read(weight_store_.exact(), add);
+  if (adapter_store_) blocks.read(adapter_store_->exact(), add);
   return hash;
 }
 
@@ -141,6 +148,11 @@ void Model::freeze() {
   std::vector<Tensor> used_by_matmul = {weights_.lm_head};
   for (const LayerWeights& w : weights_.layers) {
     used_by_matmul.insert(used_by_matmul.end(), {w.qkv, w.o, w.gate_up, w.down});
+  }
+  for (const LayerAdapter& layer : adapter_.layers) {
+    for (const LinearAdapter* adapter : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
+      if (*adapter) used_by_matmul.push_back(adapter->a);
+    }
   }
   backend_->freeze(used_by_matmul);
   frozen_ = true;
@@ -152,8 +164,9 @@ void Model::thaw() {
 }
 
 std::vector<MemoryRow> Model::memory() const {
-  std::vector<MemoryRow> rows = {parameters_.row()};
-  if (has_masters()) rows.push_back(masters_.row());
+  std::vector<MemoryRow> rows;
+  weight_store_.add_memory(rows);
+  if (adapter_store_) adapter_store_->add_memory(rows);
   rows.push_back(constants_.row());
   if (backend_->packed_bytes() > 0) rows.push_back({"packed weights", backend_->packed_bytes()});
   rows.push_back({"work areas", backend_->scratch_bytes()});

@@ -3,13 +3,15 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "backend.h"
-#include "engine/host_views.h"
+#include "engine/parameter_store.h"
 #include "model/arena.h"
 #include "model/config.h"
+#include "model/lora.h"
 #include "model/parameters.h"
 
 namespace selfrefine {
@@ -21,6 +23,8 @@ struct ModelOptions {
   /// bfloat16: fp32 masters beside the parameters. Without them the parameters are all there is, to be trained with
   /// stochastic rounding, or not at all.
   bool masters = true;
+  /// Adapters beside the weights. These have no masters then: they do not change.
+  LoraConfig lora = {};
   bool rehearsal = false;  // counts memory without taking it: see engine/plan.h
 };
 
@@ -43,37 +47,49 @@ class Model {
 
   const ModelConfig& config() const { return config_; }
   const ParameterTable& table() const { return table_; }
+  const AdapterTable& adapter_table() const { return adapter_table_; }
   DType dtype() const { return dtype_; }
   Backend& backend() const { return *backend_; }
   const std::shared_ptr<Backend>& shared_backend() const { return backend_; }
   const Weights& weights() const { return weights_; }
+  /// The adapters in storage type; none without lora.
+  const Adapter& adapter() const { return adapter_; }
   const Tensor& inv_freq() const { return inv_freq_; }
-  /// All parameters in storage type, (elements).
-  const Tensor& parameters() const { return flat_parameters_; }
-  /// The weights as exactly as they are known, (elements): the masters, or the parameters where there are none.
-  const Tensor& exact() const { return flat_exact_; }
-  bool has_masters() const { return flat_exact_.data != flat_parameters_.data; }
-  /// True where host views are copies, and making one is work on the backend.
-  bool copies_views() const { return !backend_->host_memory() || flat_exact_.dtype != DType::f32; }
 
-  /// Host memory with the values of a parameter as they are now: the exact weights themselves, or where these are not
-  /// floats that host code reaches a copy, the same each time, renewed by this call.
-  HostFloats host_view(const Parameter& parameter);
+  /// What training changes: the adapters of a model that has some, else its weights.
+  ParameterStore& trained() { return adapter_store_ ? *adapter_store_ : weight_store_; }
+  /// Throws ERR_UNSUPPORTED where it cannot be trained: the adapter is switched off, or merged.
+  void expect_trainable() const;
+
+  /// Host memory with the values of a parameter, or of one of the adapters; see ParameterStore::host_view.
+  HostFloats host_view(const std::string& name);
+  /// Its place in its table. Throws ERR_INVALID_ARGUMENT if there is none of this name.
+  const Parameter& parameter(const std::string& name) const { return table_of(name).at(name); }
+  /// True where host views are copies, and making one is work on the backend.
+  bool copies_views() const { return weight_store_.copies_views(); }
   /// To call after writing through views: takes over what was written, then sync().
   void sync_views();
 
-  /// To call after any change of exact(): rounds masters to the storage type and drops packed copies of the weights.
+  /// To call after any change of exact weights: rounds masters to the storage type and drops packed copies of the
+  /// weights.
   void sync();
   /// Matrices normal(0, std), output projections of residual blocks normal(0, std / sqrt(2 L)), norms 1, biases 0.
   void initialize(uint64_t seed, double std);
+  /// A uniform in +-1 / sqrt(inputs), which is PEFT's kaiming_uniform with a = sqrt(5); B zero.
+  void initialize_adapter(uint64_t seed);
   /// Throws ERR_IO if an entry passes the file's end, ERR_INVALID_ARGUMENT on an entry that does not fit its parameter
   /// or holds a value that is not finite. After an error weights may be partly replaced.
   void read(const std::string& path, const std::vector<TensorEntry>& entries);
   /// Writes header and entries and flushes. Throws ERR_IO.
   void write(const std::string& path, const std::string& header, const std::vector<TensorEntry>& entries) const;
   void copy_from(const Model& other);
-  /// A hash of exact(): other weights, another number.
+  /// A hash of all weights, as exactly as they are known: other weights, another number.
   uint64_t fingerprint() const;
+
+  /// Whether the model computes with its adapters. Throws ERR_UNSUPPORTED if it has none.
+  void use_adapter(bool active);
+  /// Adds scale B A to the weights in float32 and rounds them; B becomes zero, and training is over.
+  void merge();
 
   /// Lets the backend keep the weights packed for generation until they change.
   void freeze();
@@ -86,21 +102,25 @@ class Model {
   std::vector<MemoryRow> memory() const;
 
  private:
-  const Arena& exact_arena() const { return has_masters() ? masters_ : parameters_; }
-  /// The part of exact() that is this parameter.
-  Tensor exact_of(const Parameter& p) const { return exact().rows(p.offset, p.offset + p.elements()); }
+  const FlatTable& table_of(const std::string& name) const;
+  ParameterStore& store_of(const std::string& name);
+  /// The part of a store's exact parameters that has this name.
+  Tensor exact_of(const std::string& name) const;
+  void merge_matrix(const std::string& matrix, const LinearAdapter& adapter);
 
   ModelConfig config_;
   DType dtype_;
   std::shared_ptr<Backend> backend_;
   ParameterTable table_;
-  Arena parameters_, masters_, constants_;
-  Tensor flat_parameters_, flat_exact_;
+  AdapterTable adapter_table_;
+  ParameterStore weight_store_;
+  std::optional<ParameterStore> adapter_store_;
+  Arena constants_;
   Weights weights_;
+  Adapter adapter_;
   Tensor inv_freq_;  // (D / 2) f32
-  HostViews views_;
   uint64_t version_ = 0;
-  bool frozen_ = false;
+  bool frozen_ = false, merged_ = false;
 };
 
 }  // namespace selfrefine

@@ -16,8 +16,7 @@ namespace selfrefine {
 namespace {
 
 /// The parameter of an entry. Throws unless its rows lie inside.
-const Parameter& checked(const ParameterTable& table, const std::string& path, const TensorEntry& entry) {
-  const Parameter& parameter = table.at(entry.parameter);
+const Parameter& checked(const Parameter& parameter, const std::string& path, const TensorEntry& entry) {
   if (entry.row_offset < 0 || entry.rows < 0 || entry.rows > parameter.rows ||
       entry.row_offset > parameter.rows - entry.rows) {
     fail(ErrorCode::invalid_argument, path, ": rows [", entry.row_offset, ", ", entry.row_offset + entry.rows,
@@ -76,7 +75,7 @@ void Model::read(const std::string& path, const std::vector<TensorEntry>& entrie
   const InputFile file(path);
   for (const TensorEntry& entry : entries) {
     expect_storable(entry.dtype);
-    const Parameter& parameter = checked(table_, path, entry);
+    const Parameter& parameter = checked(this->parameter(entry.parameter), path, entry);
     const int64_t end = entry.file_offset + entry.rows * parameter.columns * size_of(entry.dtype);
     if (end > file.size()) {
       fail(ErrorCode::io, path, ": has ", file.size(), " bytes, but ", parameter.name, " ends at byte ", end,
@@ -86,9 +85,9 @@ void Model::read(const std::string& path, const std::vector<TensorEntry>& entrie
   std::vector<char> block(static_cast<size_t>(Blocks::kFloats * 4));
   Blocks blocks(*backend_);
   for (const TensorEntry& entry : entries) {
-    const Parameter& parameter = table_.at(entry.parameter);
+    const Parameter& parameter = this->parameter(entry.parameter);
     const int64_t first = entry.row_offset * parameter.columns, count = entry.rows * parameter.columns;
-    blocks.write(exact_of(parameter).rows(first, first + count), [&](float* out, int64_t done, int64_t n) {
+    blocks.write(exact_of(entry.parameter).rows(first, first + count), [&](float* out, int64_t done, int64_t n) {
       file.read(entry.file_offset + done * size_of(entry.dtype), block.data(), n * size_of(entry.dtype));
       to_floats(entry.dtype, block.data(), out, n);
       expect_finite(path, "the checkpoint is damaged or its training diverged", parameter, out, n, first + done);
@@ -100,7 +99,7 @@ void Model::read(const std::string& path, const std::vector<TensorEntry>& entrie
 void Model::write(const std::string& path, const std::string& header, const std::vector<TensorEntry>& entries) const {
   for (const TensorEntry& entry : entries) {
     expect_storable(entry.dtype);
-    checked(table_, path, entry);
+    checked(parameter(entry.parameter), path, entry);
   }
   OutputFile file(path);
   file.write(0, header.data(), static_cast<int64_t>(header.size()));
@@ -108,9 +107,10 @@ void Model::write(const std::string& path, const std::string& header, const std:
   Blocks blocks(*backend_);
   std::vector<float> stored(static_cast<size_t>(Blocks::kFloats));
   for (const TensorEntry& entry : entries) {
-    const Parameter& parameter = table_.at(entry.parameter);
+    const Parameter& parameter = this->parameter(entry.parameter);
     const int64_t first = entry.row_offset * parameter.columns, count = entry.rows * parameter.columns;
-    blocks.read(exact_of(parameter).rows(first, first + count), [&](const float* values, int64_t done, int64_t n) {
+    const Tensor rows = exact_of(entry.parameter).rows(first, first + count);
+    blocks.read(rows, [&](const float* values, int64_t done, int64_t n) {
       from_floats(entry.dtype, values, block.data(), n);
       to_floats(entry.dtype, block.data(), stored.data(), n);
       expect_finite(path, "a weight that is not finite, or too large for the type of the file, is not written",

@@ -41,7 +41,7 @@ bool all_finite(DType dtype, const void* values, int64_t n) {
 
 }  // namespace
 
-Optimizer::Optimizer(Model& model) : model_(model) {
+Optimizer::Optimizer(Model& model) : model_(model), trained_(model.trained()) {
   const auto& backend = model.shared_backend();
   gradient_arena_ = build_arena(backend, "gradients", Reach::ops, [&](Layout& layout) {
     gradient_ = layout.take(DType::f32, {elements()});
@@ -53,7 +53,12 @@ Optimizer::Optimizer(Model& model) : model_(model) {
     exp_avg_ = layout.take(state_dtype(), {elements()});
     exp_avg_sq_ = layout.take(state_dtype(), {elements()});
   });
-  gradients_ = model.table().view(gradient_arena_.data(), DType::f32);
+  if (model.adapter()) {
+    gradients_.weights = model.table().nothing();
+    gradients_.adapter = model.adapter_table().view(gradient_arena_.data(), DType::f32);
+  } else {
+    gradients_.weights = model.table().view(gradient_arena_.data(), DType::f32);
+  }
 }
 
 double Optimizer::gradient_norm() {
@@ -72,7 +77,7 @@ double Optimizer::update(const UpdateOptions& options) {
   }
   // 1e-6 as in torch.nn.utils.clip_grad_norm_.
   const double scale = options.max_grad_norm > 0 ? std::min(1.0, options.max_grad_norm / (norm + 1e-6)) : 1;
-  const int64_t decayed = model_.table().decayed_elements();
+  const int64_t decayed = trained_.table().decayed_elements();
   step(0, decayed, options, options.weight_decay, scale);
   step(decayed, elements(), options, 0, scale);
   model_.weights_changed();
@@ -82,8 +87,8 @@ double Optimizer::update(const UpdateOptions& options) {
 void Optimizer::step(int64_t begin, int64_t end, const UpdateOptions& options, double weight_decay,
                      double gradient_scale) {
   if (state_dtype() != DType::f32) return stochastic_step(begin, end, options, weight_decay, gradient_scale);
-  model_.backend().run(AdamWStep{.parameter = model_.parameters().rows(begin, end),
-                                 .master = model_.exact().rows(begin, end),
+  model_.backend().run(AdamWStep{.parameter = trained_.parameters().rows(begin, end),
+                                 .master = trained_.exact().rows(begin, end),
                                  .exp_avg = exp_avg_.rows(begin, end),
                                  .exp_avg_sq = exp_avg_sq_.rows(begin, end),
                                  .gradient = gradient_.rows(begin, end),
@@ -98,7 +103,7 @@ void Optimizer::step(int64_t begin, int64_t end, const UpdateOptions& options, d
 
 void Optimizer::stochastic_step(int64_t begin, int64_t end, const UpdateOptions& options, double weight_decay,
                                 double gradient_scale) {
-  model_.backend().run(AdamWStochasticStep{.parameter = model_.parameters().rows(begin, end),
+  model_.backend().run(AdamWStochasticStep{.parameter = trained_.parameters().rows(begin, end),
                                            .exp_avg = exp_avg_.rows(begin, end),
                                            .exp_avg_sq = exp_avg_sq_.rows(begin, end),
                                            .gradient = gradient_.rows(begin, end),
@@ -129,7 +134,7 @@ void Optimizer::write_state(const std::string& path, const std::string& header) 
   auto offset = static_cast<int64_t>(header.size());
   file.write(0, header.data(), offset);
   Blocks blocks(model_.backend());
-  for (const Tensor& arena : {model_.exact(), exp_avg_, exp_avg_sq_}) {
+  for (const Tensor& arena : {trained_.exact(), exp_avg_, exp_avg_sq_}) {
     blocks.read_stored(arena, [&](const void* block, int64_t first, int64_t n) {
       file.write(offset + first * size_of(arena.dtype), block, n * size_of(arena.dtype));
     });
@@ -146,7 +151,7 @@ void Optimizer::read_state(const std::string& path, int64_t file_offset) {
          "; the file is damaged or belongs to another model");
   }
   Blocks blocks(model_.backend());
-  for (const Tensor& arena : {model_.exact(), exp_avg_, exp_avg_sq_}) {
+  for (const Tensor& arena : {trained_.exact(), exp_avg_, exp_avg_sq_}) {
     blocks.write_stored(arena, [&](void* block, int64_t first, int64_t n) {
       file.read(file_offset + first * size_of(arena.dtype), block, n * size_of(arena.dtype));
       if (!all_finite(arena.dtype, block, n)) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/model.h"
+#include "model/transformer.h"
 
 namespace selfrefine {
 
@@ -26,7 +27,7 @@ class Optimizer {
   explicit Optimizer(Model& model);
 
   /// Where backward adds.
-  const Weights& gradients() const { return gradients_; }
+  const Gradients& gradients() const { return gradients_; }
   /// Host memory with the gradient of a parameter as it is now; see Model::host_view.
   HostFloats host_view(const Parameter& parameter) {
     return views_.view(model_.backend(), gradient_arena_, gradient_, parameter.offset, parameter.elements());
@@ -43,8 +44,8 @@ class Optimizer {
   void write_state(const std::string& path, const std::string& header) const;
   /// Throws ERR_IO, or ERR_INVALID_ARGUMENT if a value is not finite. After an error the state must not be used.
   void read_state(const std::string& path, int64_t file_offset);
-  int64_t elements() const { return model_.table().elements(); }
-  DType state_dtype() const { return model_.exact().dtype; }
+  int64_t elements() const { return trained_.table().elements(); }
+  DType state_dtype() const { return trained_.exact().dtype; }
 
   std::vector<MemoryRow> memory() const;
 
@@ -55,9 +56,10 @@ class Optimizer {
                        double gradient_scale);
 
   Model& model_;
+  ParameterStore& trained_;
   Arena gradient_arena_, norm_arena_, moments_arena_;
   HostViews views_;
-  Weights gradients_;
+  Gradients gradients_;
   Tensor gradient_;                         // (elements) f32
   Tensor exp_avg_, exp_avg_sq_;             // (elements) f32 or bf16
   Tensor sum_of_squares_;                   // (1) f64

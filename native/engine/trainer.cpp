@@ -77,10 +77,10 @@ double total(const PreferenceLoss& preference, const PreferenceOptions& options)
 
 Trainer::Trainer(std::shared_ptr<Model> model, const TrainerCapacity& capacity)
     : model_(expect_model(model)), batch_(model->shared_backend(), capacity),
-      activation_arena_(build_activations(model->shared_backend(), model->config(), model->dtype(),
+      activation_arena_(build_activations(model->shared_backend(), model->config(), model->adapter(), model->dtype(),
                                           {capacity.max_tokens, capacity.max_tokens, capacity.training},
                                           activations_)),
-      transformer_(model->backend(), model->config(), model->weights(), model->inv_freq()) {
+      transformer_(model->backend(), model->config(), model->weights(), model->adapter(), model->inv_freq()) {
   if (capacity.training) optimizer_.emplace(*model_);
 }
 
@@ -89,6 +89,11 @@ Optimizer& Trainer::optimizer() {
     fail(ErrorCode::unsupported, "this trainer was made with training: false and has no gradients; make one with true");
   }
   return *optimizer_;
+}
+
+void Trainer::expect_trainable() {
+  optimizer();
+  model_->expect_trainable();
 }
 
 Activations Trainer::forward(const ScoredBatch& batch) {
@@ -107,7 +112,7 @@ void Trainer::logps() {
 }
 
 double Trainer::sft_step() {
-  optimizer();
+  expect_trainable();
   const ScoredBatch batch = batch_.prepare(model_->config());
   if (batch.scored == 0) {
     batch_.publish(batch);
@@ -124,7 +129,7 @@ double Trainer::sft_step() {
 }
 
 double Trainer::dpo_step(const PreferenceOptions& options) {
-  optimizer();
+  expect_trainable();
   const ScoredBatch batch = batch_.prepare(model_->config());
   expect_pairs(batch);
   PreferenceLoss preference = preference_loss(batch, options);
@@ -152,7 +157,7 @@ int64_t Trainer::head_chunk_rows() const { return model_->backend().head_chunk_r
 
 LmHeadLoss Trainer::head_loss(const ScoredBatch& batch, const Activations& a) {
   return {.logps = batch.logps, .dx = first_rows(a.dnorm, batch.scored),
-          .dweight = optimizer().gradients().lm_head, .dlogps = batch.dlogps, .x = a.scored_norm,
+          .dweight = optimizer().gradients().weights.lm_head, .dlogps = batch.dlogps, .x = a.scored_norm,
           .weight = model_->weights().lm_head, .targets = batch.targets,
           .chunk_ends = plain_chunks(batch.scored, head_chunk_rows()), .on_chunk = {}};
 }

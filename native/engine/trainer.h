@@ -45,6 +45,7 @@ class Trainer {
   std::vector<MemoryRow> memory() const;
 
  private:
+  void expect_trainable();
   Activations forward(const ScoredBatch& batch);
   void backward(const ScoredBatch& batch, const Activations& a, const LmHeadLoss& loss);
   int64_t head_chunk_rows() const;

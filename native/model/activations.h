@@ -7,6 +7,7 @@
 
 #include "model/arena.h"
 #include "model/config.h"
+#include "model/lora.h"
 
 namespace selfrefine {
 
@@ -24,6 +25,8 @@ struct LayerActivations {
   Tensor mid_rstd;       // (N) f32
   Tensor gate_up;        // (N, 2F) T; backward overwrites it with its gradient
   Tensor swiglu;         // (N, F) T
+  // What each adapter passes on, absent where there is none: (N, P r) T.
+  Tensor qkv_u, o_u, gate_up_u, down_u;
 };
 
 struct Activations {
@@ -38,6 +41,7 @@ struct Activations {
   Tensor dqkv;        // (N, G, D) T
   Tensor dattention;  // (N, H, D) T
   Tensor dswiglu;     // (N, F) T
+  Tensor du;          // (N, largest P r) T, with adapters only
 
   const LayerActivations& layer(int64_t l) const { return layers[static_cast<size_t>(l) % layers.size()]; }
   /// Where layer l writes the residual stream.
@@ -55,7 +59,7 @@ struct ActivationCapacity {
 };
 
 /// Throws ERR_OUT_OF_MEMORY.
-Arena build_activations(const std::shared_ptr<Backend>& backend, const ModelConfig& config, DType dtype,
-                        const ActivationCapacity& capacity, Activations& activations);
+Arena build_activations(const std::shared_ptr<Backend>& backend, const ModelConfig& config, const Adapter& adapter,
+                        DType dtype, const ActivationCapacity& capacity, Activations& activations);
 
 }  // namespace selfrefine

@@ -1,6 +1,9 @@
 // The parameter table. visit() below is the only list of parameters; the table and the views are both made from it.
 #include "model/parameters.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "core/error.h"
 
 namespace selfrefine {
@@ -43,29 +46,39 @@ Weights empty_weights(const ModelConfig& config) {
 
 }  // namespace
 
+void FlatTable::add(Parameter parameter) {
+  parameter.offset = elements_;
+  if (__builtin_add_overflow(elements_, padded(parameter.elements()), &elements_)) {
+    fail(ErrorCode::out_of_memory, "parameters: more than 2^63 elements wanted; use a smaller model");
+  }
+  if (parameter.decays()) decayed_elements_ = elements_;
+  parameters_.push_back(std::move(parameter));
+}
+
+const Parameter* FlatTable::find(const std::string& name) const {
+  const auto found = std::find_if(parameters_.begin(), parameters_.end(),
+                                  [&](const Parameter& parameter) { return parameter.name == name; });
+  return found == parameters_.end() ? nullptr : &*found;
+}
+
+const Parameter& FlatTable::at(const std::string& name) const {
+  if (const Parameter* parameter = find(name)) return *parameter;
+  if (parameters_.empty()) fail(ErrorCode::invalid_argument, "there is no parameter \"", name, "\", nor any other");
+  fail(ErrorCode::invalid_argument, "the model has no parameter \"", name, "\"; the first is \"",
+       parameters_.front().name, "\", the last \"", parameters_.back().name, "\"");
+}
+
 ParameterTable::ParameterTable(const ModelConfig& config) : config_(config) {
   Weights weights = empty_weights(config);
   for (const int rank : {2, 1}) {
     visit(config, weights,
           [&](const std::string& name, Tensor&, int r, int64_t rows, int64_t columns, Initialization initialization) {
-      if (r != rank) return;
-      const Parameter parameter{name, r, rows, columns, initialization, elements_};
-      if (__builtin_add_overflow(elements_, padded(parameter.elements()), &elements_)) {
-        fail(ErrorCode::out_of_memory, "parameters: more than 2^63 elements wanted; use a smaller model");
-      }
-      parameters_.push_back(parameter);
+      if (r == rank) add({name, r, rows, columns, initialization, 0});
     });
-    if (rank == 2) decayed_elements_ = elements_;
   }
 }
 
-const Parameter& ParameterTable::at(const std::string& name) const {
-  for (const Parameter& parameter : parameters_) {
-    if (parameter.name == name) return parameter;
-  }
-  fail(ErrorCode::invalid_argument, "the model has no parameter \"", name, "\"; the first is \"",
-       parameters_.front().name, "\", the last \"", parameters_.back().name, "\"");
-}
+Weights ParameterTable::nothing() const { return empty_weights(config_); }
 
 Weights ParameterTable::view(void* arena, DType dtype) const {
   Weights weights = empty_weights(config_);

@@ -11,7 +11,7 @@
 
 namespace selfrefine {
 
-enum class Initialization { normal, residual_output, one, zero };
+enum class Initialization { normal, residual_output, one, zero, kaiming_uniform };
 
 struct Parameter {
   std::string name;
@@ -43,25 +43,39 @@ struct Weights {
   Tensor lm_head;  // (V, C); the memory of embed_tokens when tied
 };
 
-class ParameterTable {
+/// Parameters and where each lies in an arena of all of them.
+class FlatTable {
  public:
-  explicit ParameterTable(const ModelConfig& config);
-
   const std::vector<Parameter>& all() const { return parameters_; }
+  /// Null if there is no such parameter.
+  const Parameter* find(const std::string& name) const;
   /// Throws ERR_INVALID_ARGUMENT if there is no such parameter.
   const Parameter& at(const std::string& name) const;
   /// Elements of an arena, and of its leading part that decays. Gaps between parameters stay zero.
   int64_t elements() const { return elements_; }
   int64_t decayed_elements() const { return decayed_elements_; }
 
-  /// The tensors of an arena with this layout.
-  Weights view(void* arena, DType dtype) const;
+ protected:
+  /// Places a parameter behind those before. What decays must come first.
+  void add(Parameter parameter);
 
  private:
-  ModelConfig config_;
   std::vector<Parameter> parameters_;
   int64_t elements_ = 0;
   int64_t decayed_elements_ = 0;
+};
+
+class ParameterTable : public FlatTable {
+ public:
+  explicit ParameterTable(const ModelConfig& config);
+
+  /// The tensors of an arena with this layout.
+  Weights view(void* arena, DType dtype) const;
+  /// The same with every tensor absent.
+  Weights nothing() const;
+
+ private:
+  ModelConfig config_;
 };
 
 }  // namespace selfrefine

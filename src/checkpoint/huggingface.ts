@@ -92,7 +92,7 @@ async function locateAll(directory: string): Promise<Map<string, Located>> {
   if (await fileExists(join(directory, SINGLE))) return locateIn(join(directory, SINGLE));
   if (await fileExists(join(directory, INDEX))) return locateSharded(directory);
   const hint = (await fileExists(join(directory, "adapter_config.json")))
-    ? "it is an adapter; merge it into its base model first"
+    ? "it is an adapter, and an adapter of an adapter is not read; merge it into its base model first"
     : (await fileExists(join(directory, "pytorch_model.bin")))
       ? "pytorch_model.bin is not read; save the model with safetensors first"
       : "a Hugging Face checkpoint was expected";
@@ -104,7 +104,7 @@ function isRedundant(name: string, config: ModelConfig): boolean {
   return name.endsWith(".rotary_emb.inv_freq") || (config.tieWordEmbeddings && name === "lm_head.weight");
 }
 
-function checkComplete(located: ReadonlyMap<string, Located>, wanted: readonly CheckpointEntry[], directory: string,
+function checkComplete(located: ReadonlyMap<string, unknown>, wanted: readonly CheckpointEntry[], directory: string,
   config: ModelConfig): void {
   const missing = wanted.map(({ hfName }) => hfName).filter((name) => !located.has(name));
   if (missing.length > 0) {
@@ -163,7 +163,7 @@ function interleavedRow(row: number, headDim: number): number {
 }
 
 /** An entry of the file; row by row where the rows must change places. */
-function writtenEntries(wanted: CheckpointEntry, fileOffset: number, dtype: "F32" | "BF16", permute: boolean):
+function entriesInOrder(wanted: CheckpointEntry, fileOffset: number, dtype: TensorEntry["dtype"], permute: boolean):
 TensorEntry[] {
   const { parameter, rowOffset, shape, ropeHead } = wanted;
   const rows = shape[0]!;
@@ -174,14 +174,32 @@ TensorEntry[] {
       fileOffset: fileOffset + row * rowBytes, dtype }));
 }
 
+/**
+ * Plans the reading of one file whose tensors are just those wanted, rows in the order of this config's RoPE layout.
+ * @throws ERR_IO; ERR_UNSUPPORTED; ERR_CHECKPOINT naming each missing, unexpected or misshapen tensor
+ */
+export async function planTensors(path: string, wanted: readonly CheckpointEntry[], config: ModelConfig):
+Promise<TensorEntry[]> {
+  const located = await locateIn(path);
+  checkComplete(located, wanted, path, config);
+  return wanted.flatMap((entry) => {
+    const { fileOffset, dtype } = storedEntry(located.get(entry.hfName)!, entry);
+    return entriesInOrder(entry, fileOffset, dtype, config.ropeInterleaved);
+  });
+}
+
 /** Plans one model.safetensors in Hugging Face's names, shapes and RoPE layout. */
 export function planWrite(config: ModelConfig, dtype: DType): WritePlan {
+  return planTensorWrite(checkpointEntries(config), config, dtype);
+}
+
+/** Plans one file of these tensors, in Hugging Face's RoPE layout. */
+export function planTensorWrite(wanted: readonly CheckpointEntry[], config: ModelConfig, dtype: DType): WritePlan {
   const stored = dtype === "bfloat16" ? "BF16" : "F32";
-  const wanted = checkpointEntries(config);
   const { bytes: header, offsets, fileSize } = buildHeader(
     wanted.map(({ hfName, shape }) => ({ name: hfName, dtype: stored, shape })));
   const entries = wanted.flatMap((entry, index) =>
-    writtenEntries(entry, offsets[index]!, stored, config.ropeInterleaved));
+    entriesInOrder(entry, offsets[index]!, stored, config.ropeInterleaved));
   return { header, entries, fileSize };
 }
 

@@ -18,6 +18,7 @@ import { isProcedural } from "../tasks";
 import { TEMPLATE_NAMES, type TemplateName } from "../text/templates";
 import { loadTokenizer } from "../text/convert";
 import type { Context } from "./context";
+import { LORA_FLAGS, loraOf } from "./lora-flags";
 import type { Flags } from "./verb";
 
 const FILES = "Files:";
@@ -28,8 +29,16 @@ export function textFlag(describe: string, group = FILES, more: Options = {}): O
   return { type: "string", requiresArg: true, group, describe, ...more };
 }
 
+export const BASE_MODEL_FLAG: Readonly<Record<string, Options>> = {
+  "base-model": textFlag("for an adapter: its base model, where that is not where the adapter says"),
+};
+
+export const baseModelOf = (flags: Flags): { base_model?: string } =>
+  flags["base-model"] === undefined ? {} : { base_model: String(flags["base-model"]) };
+
 const modelFiles: Readonly<Record<string, Options>> = {
-  model: textFlag("Hugging Face directory, or a llama2.c .bin file", FILES, { demandOption: true }),
+  model: textFlag("Hugging Face directory, PEFT adapter, or a llama2.c .bin file", FILES, { demandOption: true }),
+  ...BASE_MODEL_FLAG,
   tokenizer: textFlag("for a .bin file: folder of a tokenizer.json, a tokenizer.model or a tok*.bin"),
 };
 
@@ -42,6 +51,7 @@ export const MODEL_FLAGS: Readonly<Record<string, Options>> = {
 export const TRAINED_MODEL_FLAGS: Readonly<Record<string, Options>> = {
   ...modelFiles,
   ...flagsOf(modelOptions, "Model:"),
+  ...LORA_FLAGS,
 };
 
 const PREFIX = "wordproblems-";
@@ -101,10 +111,13 @@ async function openWith(
   const options = adapt(parseOptions(modelOptions, given, "model options", modelRules));
   const tokenizer =
     flags["tokenizer"] === undefined ? {} : { tokenizer: await loadTokenizer(String(flags["tokenizer"])) };
+  const lora = loraOf(flags);
   sayDevice(options.device, context);
   return Model.load(required(flags, "model", "a Hugging Face directory"), {
     ...options,
     ...tokenizer,
+    ...baseModelOf(flags),
+    ...(lora ? { lora: { ...lora, seed: Number(flags["seed"] ?? 0) } } : {}),
     ...(work ? { work } : {}),
   });
 }
@@ -167,7 +180,8 @@ export async function freeOutput(path: string, overwrite: unknown): Promise<stri
 /** What --overwrite may replace whole: an empty directory or a model, never a folder of other things. */
 async function expectModelDirectory(path: string): Promise<void> {
   const names = await readdir(path);
-  if (names.length > 0 && !(names.includes("config.json") && names.some((name) => name.endsWith(".safetensors")))) {
+  const isModel = names.includes("config.json") || names.includes("adapter_config.json");
+  if (names.length > 0 && !(isModel && names.some((name) => name.endsWith(".safetensors")))) {
     fail("ERR_IO", `${path} is not a model directory, so --overwrite does not replace it; choose another --output`, {
       path,
     });

@@ -6,7 +6,8 @@ import { parseOptions } from "../config/parse";
 import { formatBytes } from "../plan/memory";
 import { plan, type MemoryPlan } from "../plan/plan";
 import { textTable } from "../report/terminal";
-import { required, textFlag } from "./common";
+import { BASE_MODEL_FLAG, baseModelOf, required, textFlag } from "./common";
+import { LORA_FLAGS, loraOf } from "./lora-flags";
 import type { Verb } from "./verb";
 
 const schema = modelOptions.extend(planOptions.shape);
@@ -36,10 +37,12 @@ export const planVerb: Verb = {
   name: "plan",
   summary: "how much memory a training or a sampling takes, by arena, and what fits",
   flags: {
-    model: textFlag("Hugging Face directory or its config.json, or a llama2.c .bin file", "Files:", {
+    model: textFlag("Hugging Face directory or its config.json, PEFT adapter, or a llama2.c .bin file", "Files:", {
       demandOption: true,
     }),
+    ...BASE_MODEL_FLAG,
     ...flagsOf(modelOptions, "Model:"),
+    ...LORA_FLAGS,
     ...flagsOf(planOptions, "Work:"),
   },
   examples: [
@@ -49,7 +52,12 @@ export const planVerb: Verb = {
   run: async (flags, context) => {
     const given = givenOptions(schema, flags);
     parseOptions(schema, given, "plan options", [...modelRules, ...planRules] as never);
-    const result = await plan(required(flags, "model", "a model's directory or config.json"), given);
+    const lora = loraOf(flags);
+    const result = await plan(required(flags, "model", "a model's directory or config.json"), {
+      ...given,
+      ...baseModelOf(flags),
+      ...(lora ? { lora } : {}),
+    });
     context.emit({ type: "plan", ...result });
     context.print(shown(result));
   },

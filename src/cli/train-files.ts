@@ -111,9 +111,12 @@ export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
     fail("ERR_CONFIG", "--checkpoint-seconds wants a number from 0", { option: "checkpoint-seconds" });
   const model = await open(flags, context);
   try {
-    context.terminal.note(
-      `${job.stage}: ${model.parameterCount.toLocaleString("en-US")} parameters, ${model.description}`,
-    );
+    context.terminal.note(`${job.stage}: ${model.size}, ${model.description}`);
+    if (model.base === output) {
+      fail("ERR_CONFIG", `--output ${output} is the base model that the adapter needs; choose another`, {
+        option: "output",
+      });
+    }
     const rows = await job.encode(model);
     const identity = await pathKey(String(flags["model"]));
     await inWork(output, identity, async (work) => {
@@ -129,7 +132,7 @@ export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
       for (; !next.done; next = await events.next()) showStage(next.value, context);
       const counts = { ...next.value, dropped: rows.dropped.length, truncated: rows.truncated };
       context.terminal.finish();
-      await saveTrained(model, work, counts);
+      await saveTrained(model, work, counts, output);
       const last = (await readFile(join(work, "log.jsonl"), "utf8")).trimEnd().split("\n").at(-1) ?? "{}";
       await publish(work, output);
       const { loss } = JSON.parse(last) as { loss?: number };

@@ -3,6 +3,7 @@ import { demosVerb } from "./demos";
 import { dpoVerb } from "./dpo";
 import { evalVerb } from "./eval";
 import { inspectVerb } from "./inspect";
+import { mergeVerb } from "./merge";
 import { pairsVerb } from "./pairs";
 import { planVerb } from "./plan";
 import { quickstartVerb } from "./quickstart";
@@ -21,6 +22,7 @@ export const VERBS: readonly Verb[] = [
   pairsVerb,
   dpoVerb,
   evalVerb,
+  mergeVerb,
   reportVerb,
   planVerb,
   inspectVerb,

@@ -47,6 +47,24 @@ export const planOptions = z.strictObject({
 });
 export type PlanOptions = z.infer<typeof planOptions>;
 
+/** The linear layers of a decoder that can have an adapter, in the order of a checkpoint. */
+export const TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const;
+export type TargetModule = (typeof TARGET_MODULES)[number];
+
+/**
+ * Names and meaning of PEFT's LoraConfig (Hu et al. 2021). All linear layers by default: Dettmers et al. 2023 (QLoRA)
+ * find that it takes them all to match full fine-tuning.
+ */
+export const loraOptions = z.strictObject({
+  r: count(4096).describe("train low-rank adapters of this rank (LoRA) and leave the weights as they are"),
+  lora_alpha: positive.default(16).describe("an adapter counts lora_alpha / r times"),
+  target_modules: z.array(z.enum(TARGET_MODULES)).min(1).default([...TARGET_MODULES])
+    .describe("linear layers that have an adapter"),
+  use_rslora: z.boolean().default(false)
+    .describe("rank-stabilized: an adapter counts lora_alpha / sqrt(r) times (Kalajdzievski 2023)"),
+});
+export type LoraOptions = z.infer<typeof loraOptions>;
+
 const optimizerShape = {
   batch_size: count(MOST.rows).default(32).describe("rows (sft) or pairs (dpo) of one optimizer step"),
   micro_batch_tokens: count(MOST.tokens).default(4096)
@@ -80,6 +98,8 @@ export const dpoOptions = z.strictObject({
   label_smoothing: z.number().min(0).lt(0.5).default(0)
     .describe("share of pairs taken to be labelled wrongly (sigmoid: cDPO; robust)"),
   length_normalize: z.boolean().default(false).describe("divide log-probabilities by the number of tokens"),
+  reference: z.enum(["start", "base"]).default("start")
+    .describe("what it is tied to: start, the model as training begins; base, a model with adapters without them"),
   rpo_alpha: z.number().min(0).default(0).describe("weight of an added NLL term on the chosen completions"),
   learning_rate: positive.default(1e-6).describe("peak learning rate"),
   num_train_epochs: count(MOST.epochs).default(1).describe("passes over the pairs"),

@@ -6,7 +6,7 @@ import { CHAIN_STYLES, FRAME_NAMES } from "../tasks/wordproblems";
 import { PROCEDURAL_TEACHER_DEFAULTS } from "../teacher/procedural";
 import { TEMPLATE_NAMES } from "../text/templates";
 import {
-  count, countOrNone, dpoOptions, generationOptions, modelOptions, MOST, pairOptions, sftOptions,
+  count, countOrNone, dpoOptions, generationOptions, loraOptions, modelOptions, MOST, pairOptions, sftOptions,
 } from "./options";
 
 const path = z.string().min(1);
@@ -170,6 +170,7 @@ export const runSchema = z.strictObject({
   template: z.enum(TEMPLATE_NAMES).default("alpaca").describe("how a question is put to the student"),
   demonstration_trigger: z.boolean().default(false).describe("the trigger in the prompts of demonstrations"),
   teacher: teacherOptions.prefault({}).describe("where demonstrations come from"),
+  lora: loraOptions.optional().describe("adapters that both phases train instead of the weights"),
   sft: sftOptions.omit({ seed: true }).prefault({}).describe("phase 1: instruction-tuning"),
   sample: sampleOptions.prefault({}).describe("phase 2: the student's reasoning paths"),
   pairs: pairSection.prefault({}).describe("phase 2: preference pairs"),

@@ -3,6 +3,7 @@
 import { isProcedural, TASK_NAMES } from "../tasks";
 import { dpoRules, generationRules, modelRules, pairRules, sftRules } from "./effects";
 import { type Issue, type KeyPath, showPath } from "./issues";
+import type { DpoOptions, ModelOptions } from "./options";
 import { nearestName } from "./parse";
 import { rejectionOptions, type RunConfig, type SampleOptions, type TaskSource, wordproblemOptions } from "./run-options";
 import { teacherRules } from "./teacher-rules";
@@ -34,11 +35,31 @@ const rejectionRules: readonly Rule[] = Object.keys(rejectionOptions.shape).map(
   because: "unless controls has rejection_sampling",
 }));
 
+const adapterRules: readonly Rule[] = [
+  {
+    option: "optim_states",
+    hasEffect: (options: ModelOptions, run) => options.optim_states === "float32" || run.lora === undefined
+      || run.student.from_scratch?.pretrain !== undefined,
+    because: "with lora: adapters, which are small, always have float32 states",
+  },
+];
+
+const referenceRules: readonly Rule[] = [
+  {
+    option: "reference",
+    hasEffect: (options: DpoOptions, run) =>
+      options.reference === "start" || run.lora !== undefined || run.student.path !== undefined,
+    because: "as base without lora: a model without adapters is its own base",
+  },
+];
+
 /** By section; `path` leads to the section. */
 const SECTIONS: readonly { path: KeyPath; rules: readonly Rule[] }[] = [
   { path: ["model"], rules: modelRules as readonly Rule[] },
+  { path: ["model"], rules: adapterRules },
   { path: ["sft"], rules: sftRules as readonly Rule[] },
   { path: ["dpo"], rules: dpoRules as readonly Rule[] },
+  { path: ["dpo"], rules: referenceRules },
   { path: ["sample"], rules: decodingRules },
   { path: ["evaluation"], rules: decodingRules },
   { path: ["teacher"], rules: teacherRules as readonly Rule[] },

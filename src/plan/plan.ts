@@ -4,11 +4,14 @@ import { stat } from "node:fs/promises";
 import { basename, dirname, extname } from "node:path";
 import { readConfig } from "../checkpoint/huggingface";
 import { readLlama2c } from "../checkpoint/llama2c";
+import { findBase, isAdapterDirectory, nativeLora, readAdapterConfig } from "../checkpoint/peft";
 import { modelRules, planRules } from "../config/effects";
-import { modelOptions, planOptions, type ModelOptions, type PlanOptions } from "../config/options";
+import {
+  loraOptions, modelOptions, planOptions, type LoraOptions, type ModelOptions, type PlanOptions,
+} from "../config/options";
 import { parseOptions, type EffectRule } from "../config/parse";
 import { fail } from "../errors";
-import { nativeOptionsOf, resolveDevice } from "../model";
+import { expectStatesOfAdapters, nativeOptionsOf, resolveDevice } from "../model";
 import { nativeAddon, type Device, type ModelConfig } from "../native";
 import { deviceBytes, isOnDevice, largestFitting, plannedRows } from "./memory";
 import { samplingJob, trainingWork, type PlannedJob } from "./work";
@@ -79,13 +82,17 @@ function available(device: Device): number | null {
   }
 }
 
+/** Options of a plan, and of fresh adapters if it is they that are trained. */
+export type PlanGiven = Partial<ModelOptions & PlanOptions> & { lora?: Pick<LoraOptions, "r"> & Partial<LoraOptions> };
+
 /** The same of a model's config. @throws ERR_CONFIG, ERR_INVALID_ARGUMENT, ERR_OUT_OF_MEMORY past 2^63 bytes */
-export function planFor(config: ModelConfig, given: Partial<ModelOptions & PlanOptions> = {}): MemoryPlan {
+export function planFor(config: ModelConfig, { lora, ...given }: PlanGiven = {}): MemoryPlan {
   const options = parseOptions(schema, given, "plan", rules);
   const device = resolveDevice(options.device);
+  if (lora) expectStatesOfAdapters(options);
   const native = nativeOptionsOf({
     ...options, device, ...(options.mode === "sample" ? { optim_states: options.dtype } : {}),
-  });
+  }, lora ? nativeLora(parseOptions(loraOptions, lora, "lora")) : null);
   const job = jobOf(options, config);
   const rows = plannedRows(config, native, job.work(job.value));
   const bytes = deviceBytes(rows, device);
@@ -115,10 +122,27 @@ async function configAt(path: string): Promise<ModelConfig> {
   return (await readConfig(isFile ? dirname(path) : path)).config;
 }
 
+/** The model and the adapters at a path. */
+async function modelAt(path: string, lora: PlanGiven["lora"], base?: string):
+Promise<{ config: ModelConfig; lora?: NonNullable<PlanGiven["lora"]> }> {
+  if (extname(path) === ".bin" || !(await isAdapterDirectory(path))) {
+    if (base !== undefined) {
+      fail("ERR_CONFIG", `base_model has no effect: ${path} is no adapter; leave it out`, { option: "base_model" });
+    }
+    return { config: await configAt(path), ...(lora ? { lora } : {}) };
+  }
+  if (lora) fail("ERR_CONFIG", `lora has no effect: ${path} is an adapter; leave it out`, { option: "lora" });
+  const adapter = await readAdapterConfig(path);
+  return { config: await configAt(await findBase(path, adapter.base, base)), lora: adapter.lora };
+}
+
 /**
- * Plans for a model: a Hugging Face directory, of which config.json is enough, that file, or a llama2.c .bin file.
+ * Plans for a model: a Hugging Face directory, of which config.json is enough, that file, a PEFT adapter with its base
+ * model (`base_model`: where that is, if not where the adapter says), or a llama2.c .bin file.
  * @throws ERR_IO, ERR_CHECKPOINT, ERR_UNSUPPORTED naming the file; and as planFor
  */
-export async function plan(path: string, options: Partial<ModelOptions & PlanOptions> = {}): Promise<MemoryPlan> {
-  return planFor(await configAt(path), options);
+export async function plan(path: string, options: PlanGiven & { base_model?: string } = {}): Promise<MemoryPlan> {
+  const { lora: fresh, base_model: base, ...rest } = options;
+  const { config, lora } = await modelAt(path, fresh, base);
+  return planFor(config, { ...rest, ...(lora ? { lora } : {}) });
 }

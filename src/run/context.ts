@@ -1,6 +1,6 @@
 // What every stage of a run is given, and how a stage is run. It does NOT know any stage.
 import type { RunConfig } from "../config/run-options";
-import type { ModelOptions } from "../config/options";
+import type { LoraOptions, ModelOptions } from "../config/options";
 import { fail } from "../errors";
 import { resolveDevice, untrained } from "../model";
 import type { Device } from "../native";
@@ -55,6 +55,12 @@ export class RunContext {
   get trainingKey(): RunContext["modelKey"] & Partial<Pick<ModelOptions, "optim_states">> {
     const { optim_states } = this.config.model;
     return optim_states === "float32" ? this.modelKey : { ...this.modelKey, optim_states };
+  }
+
+  /** The same of a training of the method's two phases, which may be one of adapters. */
+  get phaseKey(): RunContext["trainingKey"] & { lora?: LoraOptions & { seed: number } } {
+    const { lora } = this.config;
+    return lora ? { ...this.trainingKey, lora: { ...lora, seed: this.seed("lora") } } : this.trainingKey;
   }
 
   /** Runs a stage, or finds it done. */

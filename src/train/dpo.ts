@@ -12,7 +12,7 @@ import type { Model } from "../model";
 import type { PreferenceOptions } from "../native";
 import { expectMemory } from "../plan/memory";
 import { dpoCapacity, rowLengths, trainingJob } from "../plan/work";
-import type { DpoEvent, DpoStepEvent } from "./events";
+import type { DpoEvent, DpoStepEvent, ReferenceEvent } from "./events";
 import { identityOf, isEncoded, optimize, type GroupResult, type TrainingControl } from "./loop";
 import { scoreReference, type ReferenceLogps } from "./reference";
 import { TrainingSession } from "./session";
@@ -144,8 +144,30 @@ function checkReference(reference: ReferenceLogps, pairs: number): void {
   if (bad !== undefined) fail("ERR_INVALID_ARGUMENT", `a reference log-prob is ${bad}; compute them again`);
 }
 
+/** @throws ERR_CONFIG where the model is its own base */
+function expectReference(model: Model, { reference }: DpoOptions): void {
+  if (reference === "start" || model.lora) return;
+  fail("ERR_CONFIG", "reference base has no effect: the model has no adapters, so that it would be start; leave it out",
+    { option: "reference" });
+}
+
+/** Fills the reference's scores: of the model as it is, or with its adapters off. */
+async function* score(
+  model: Model, session: TrainingSession, pairs: readonly EncodedPair[], options: DpoOptions, into: ReferenceLogps,
+  signal?: AbortSignal,
+): AsyncGenerator<ReferenceEvent, void, undefined> {
+  const ofBase = options.reference === "base";
+  if (ofBase) model.useAdapter(false);
+  try {
+    yield* scoreReference(session, pairs, options.micro_batch_tokens, into, signal);
+  } finally {
+    if (ofBase) model.useAdapter(true);
+  }
+}
+
 /**
- * Refines `model` in place; one event per optimizer step. The reference is the model as it is when the call begins.
+ * Refines `model` in place; one event per optimizer step. The reference is the model as it is when the call begins, or
+ * its base (options.reference).
  * @throws ERR_CONFIG, ERR_DATA naming a pair that is too long, ERR_OUT_OF_MEMORY; the signal's reason when aborted
  */
 export async function* dpo(
@@ -156,6 +178,8 @@ export async function* dpo(
   if (pairs.length === 0) fail("ERR_DATA", `no pairs to train on (${dropped.length} were too long, or equal where they were cut)`);
   const tokens = parsed.micro_batch_tokens;
   expectRoom(pairs, tokens);
+  expectReference(model, parsed);
+  model.expectTrainable();
   const lengths = rowLengths(pairs.map(({ promptIds, chosenIds, rejectedIds }) =>
     branchRows(promptIds, [chosenIds, rejectedIds])));
   expectMemory(model, trainingJob("dpo", tokens, lengths));
@@ -164,7 +188,7 @@ export async function* dpo(
     const reference = control.reference
       ?? { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };
     if (control.reference) checkReference(reference, pairs.length);
-    else yield* scoreReference(session, pairs, tokens, reference, control.signal);
+    else yield* score(model, session, pairs, parsed, reference, control.signal);
     yield { type: "reference_logps", ...reference };
     const gradient = new PairGradient(session, pairs, reference, parsed);
     let steps = 0;

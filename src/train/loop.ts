@@ -31,7 +31,8 @@ export function isEncoded<T>(data: readonly unknown[] | Encoded<T>): data is Enc
 
 /** Stands for a model and its weights as they are. */
 export async function identityOf(model: Model): Promise<unknown> {
-  return { config: model.config, dtype: model.options.dtype, weights: await model.fingerprint() };
+  const lora = model.lora ? { lora: model.lora } : {};
+  return { config: model.config, dtype: model.options.dtype, ...lora, weights: await model.fingerprint() };
 }
 
 /** What a loss reports of a group; sums over micro-batches are its own business. */

@@ -69,6 +69,7 @@ export async function* sft(
   const { examples, dropped, truncated } = encode(model, data, parsed);
   if (examples.length === 0) fail("ERR_DATA", `no rows to train on (${dropped.length} were too long)`);
   expectRoom(examples, parsed.micro_batch_tokens);
+  model.expectTrainable();
   const lengths = rowLengths(examples.map(exampleRows));
   expectMemory(model, trainingJob("sft", parsed.micro_batch_tokens, lengths));
   const session = new TrainingSession(model, sftCapacity(parsed.micro_batch_tokens));

@@ -150,8 +150,37 @@ def train(**job):
     return trainers.train(**job)
 
 
+def next_logps(model, sequences):
+    with torch.no_grad():
+        rows = [torch.log_softmax(model.eval()(torch.tensor([ids])).logits[0, :-1], -1) for ids in sequences]
+    return [row.gather(-1, torch.tensor(ids[1:])[:, None])[:, 0].tolist() for row, ids in zip(rows, sequences)]
+
+
+def score_adapter(base, adapter, sequences):
+    """Log-probs of the tokens that follow, under the base with an adapter by peft."""
+    from peft import PeftModel
+    model = tf.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    return next_logps(PeftModel.from_pretrained(model, adapter), sequences)
+
+
+def make_adapter(base, output, options, sequences):
+    """The same of a new adapter with LoraConfig(**options), none of whose parts is zero, which peft saves."""
+    from peft import LoraConfig, get_peft_model
+    torch.manual_seed(3)
+    model = tf.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.2)
+    model.save_pretrained(output)
+    return next_logps(model, sequences)
+
+
 def serve(answers):
-    calls = {call.__name__: call for call in (write, write_tokenizer, reshard, score, generate, encode, decode, chat, train)}
+    calls = {call.__name__: call for call in (
+        write, write_tokenizer, reshard, score, generate, encode, decode, chat, train, score_adapter,
+        make_adapter)}
     torch.set_num_threads(1)
     for line in sys.stdin:
         request = json.loads(line)

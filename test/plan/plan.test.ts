@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { plan, planFor } from "../../src";
 import {
-  nativeAddon, type BatchSize, type Device, type MemoryRow, type ModelConfig, type NativeModelOptions, type PlannedWork,
+  nativeAddon, type BatchSize, type Device, type LoraConfig, type MemoryRow, type ModelConfig, type NativeModelOptions,
+  type PlannedWork,
 } from "../../src/native";
 import { deviceBytes, expectMemory, expectMemoryForModel, formatBytes, plannedRows } from "../../src/plan/memory";
 import { parseBytes } from "../../src/plan/plan";
@@ -24,12 +25,17 @@ const wide: ModelConfig = {
 };
 const windowed: ModelConfig = { ...wide, numHiddenLayers: 3, slidingWindow: 24, attentionBias: true };
 const configs = { "small, all parts": smallConfig, "untied": wide, "windowed": windowed };
-const kinds: readonly Pick<NativeModelOptions, "dtype" | "masters">[] = [
+const some: LoraConfig = { r: 5, scale: 2, targetModules: ["q_proj", "v_proj", "up_proj", "down_proj"] };
+const all: LoraConfig =
+  { ...some, r: 16, targetModules: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] };
+const kinds: readonly Pick<NativeModelOptions, "dtype" | "masters" | "lora">[] = [
   { dtype: "float32", masters: true }, { dtype: "bfloat16", masters: true }, { dtype: "bfloat16", masters: false },
+  { dtype: "float32", masters: true, lora: some }, { dtype: "bfloat16", masters: true, lora: all },
 ];
 
-const cases = Object.entries(configs).flatMap(([name, config]) => kinds.map((kind) =>
-  ({ name: `${name}, ${kind.dtype}${kind.masters ? "" : " alone"}`, config, kind })));
+const cases = Object.entries(configs).flatMap(([name, config]) => kinds.map((kind) => ({
+  name: `${name}, ${kind.dtype}${kind.masters ? "" : " alone"}${kind.lora ? `, r ${kind.lora.r}` : ""}`, config, kind,
+})));
 
 const ids = (count: number): number[] => Array.from({ length: count }, (_, i) => 1 + (i % 50));
 

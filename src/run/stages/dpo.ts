@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { writeJsonl } from "../../data/jsonl";
 import type { PreferencePair } from "../../data/records";
 import { readJson, stableJson, writeFileAtomic } from "../../files";
-import { Model } from "../../model";
 import { trainingWork } from "../../plan/work";
 import { dpo } from "../../train/dpo";
 import type { ReferenceLogps } from "../../train/reference";
@@ -19,7 +18,7 @@ import type { ModelRef } from "../model-ref";
 import { scratchDirectory, type StageResult } from "../store";
 import { PAIRS_FILE } from "./pairs";
 import { encodePreferences, readOwn } from "./rows";
-import { audit, follow, MODEL_DIRECTORY, saveTrained, trainingControl } from "./train";
+import { audit, follow, MODEL_DIRECTORY, openTrained, saveTrained, trainingControl } from "./train";
 
 const REFERENCE_FILE = "reference.json";
 
@@ -69,8 +68,7 @@ async function* compute(
   seed: number,
   work: string,
 ): AsyncGenerator<StageEvent, void> {
-  const planned = { work: trainingWork("dpo", context.config.dpo) };
-  const model = await Model.load(from.directory, { ...context.modelOptions, ...planned });
+  const model = await openTrained(context, from, trainingWork("dpo", context.config.dpo));
   try {
     const pairs = wanted(
       await readOwn<PreferencePair>(pairsFile),
@@ -107,7 +105,7 @@ export async function* dpoStage(
   const seed = context.seed(name);
   const spec = {
     name,
-    options: { dpo: context.config.dpo, seed, audit: context.config.audit, model: context.trainingKey },
+    options: { dpo: context.config.dpo, seed, audit: context.config.audit, model: context.phaseKey },
     inputs: { model: from.key, pairs: pairs.key },
   };
   const pairsFile = join(pairs.directory, PAIRS_FILE);

@@ -6,7 +6,7 @@ import { encodeSft } from "../../data/encode";
 import type { Demonstration } from "../../data/records";
 import type { SftRecord } from "../../data/formats";
 import type { RunConfig } from "../../config/run-options";
-import { Model } from "../../model";
+import type { Model } from "../../model";
 import { trainingWork } from "../../plan/work";
 import { sft } from "../../train/sft";
 import { type RunContext, wanted } from "../context";
@@ -14,7 +14,7 @@ import { effectiveTraining } from "../effective";
 import type { RunEvent, StageEvent } from "../events";
 import type { ModelRef } from "../model-ref";
 import { encodeDemonstrations, readOwn } from "./rows";
-import { audit, follow, MODEL_DIRECTORY, saveTrained, trainingControl } from "./train";
+import { audit, follow, MODEL_DIRECTORY, openTrained, saveTrained, trainingControl } from "./train";
 
 interface SftSource {
   /** Name of the stage, and of its seed. */
@@ -39,7 +39,7 @@ async function* trainStage(
       template: config.template,
       trigger: config.demonstration_trigger,
       audit: config.audit,
-      model: context.trainingKey,
+      model: context.phaseKey,
     },
     inputs: { model: from.key, rows: source.key },
   };
@@ -54,8 +54,7 @@ async function* compute(
   seed: number,
   work: string,
 ): AsyncGenerator<StageEvent, void> {
-  const planned = { work: trainingWork("sft", source.options) };
-  const model = await Model.load(from.directory, { ...context.modelOptions, ...planned });
+  const model = await openTrained(context, from, trainingWork("sft", source.options));
   try {
     const encoded = await source.rows(model);
     yield* audit(context.config.audit, source.name, work, model, encoded.examples);

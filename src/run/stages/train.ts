@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { type AuditReport, auditExamples, enforceAudit } from "../../data/audit";
 import type { EncodedPair, EncodedSft } from "../../data/encode";
 import { stableJson, writeFileAtomic } from "../../files";
-import type { Model } from "../../model";
+import { isAdapterDirectory } from "../../checkpoint/peft";
+import { Model, type LoadOptions } from "../../model";
 import type { DpoEvent, SftEvent } from "../../train/events";
 import type { TrainingControl } from "../../train/loop";
-import type { RunControl } from "../context";
+import type { RunContext, RunControl } from "../context";
 import type { NoteEvent, StageEvent } from "../events";
+import type { ModelRef } from "../model-ref";
 import { scratchDirectory } from "../store";
 import { TrainingLog } from "../training-log";
 
@@ -22,6 +24,22 @@ export interface TrainingCounts {
   steps: number;
   dropped: number;
   truncated: number;
+}
+
+/** The adapters that a run trains on a model that has none yet, if it trains any. */
+export async function openTrained(
+  context: RunContext,
+  from: ModelRef,
+  work: NonNullable<LoadOptions["work"]>,
+): Promise<Model> {
+  const { lora } = context.config;
+  const fresh = lora && !(await isAdapterDirectory(from.directory));
+  return Model.load(from.directory, {
+    ...context.modelOptions,
+    work,
+    ...(lora ? { optim_states: "float32" } : {}), // those of the options are for a pretraining before
+    ...(fresh ? { lora: { ...lora, seed: context.seed("lora") } } : {}),
+  });
 }
 
 export function trainingControl(
@@ -85,8 +103,16 @@ export async function* follow(
   }
 }
 
-/** Saves the trained model and the counts; `replace`, for a killed run may have saved it already. */
-export async function saveTrained(model: Model, work: string, counts: TrainingCounts): Promise<void> {
-  await model.save(join(work, MODEL_DIRECTORY), { replace: true });
+/**
+ * Saves the trained model and the counts; `replace`, for a killed run may have saved it already. `location`: where the
+ * model will lie in the end; a stage's directory is as deep as its work directory, which is as good.
+ */
+export async function saveTrained(
+  model: Model,
+  work: string,
+  counts: TrainingCounts,
+  location?: string,
+): Promise<void> {
+  await model.save(join(work, MODEL_DIRECTORY), { replace: true, ...(location === undefined ? {} : { location }) });
   await writeFileAtomic(join(work, "summary.json"), `${stableJson(counts, 2)}\n`);
 }

@@ -1,5 +1,7 @@
 // The devices the model tests run on. One that this build lacks makes its tests fail: both belong to every build.
-import { nativeAddon, type Device, type DType, type ModelConfig, type NativeModel } from "../../../src/native";
+import {
+  nativeAddon, type Device, type DType, type LoraConfig, type ModelConfig, type NativeModel,
+} from "../../../src/native";
 
 export const devices: readonly Device[] = ["reference", "cpu"];
 
@@ -7,12 +9,14 @@ export interface ModelSetup {
   dtype?: DType;
   threads?: number;
   masters?: boolean;
+  lora?: LoraConfig | null;
 }
 
 /** A model with zero weights. */
 export function makeModel(config: ModelConfig, device: Device, setup: ModelSetup = {}): NativeModel {
-  const { dtype = "float32", threads = 2, masters = true } = setup;
-  return new (nativeAddon().Model)(config, { device, dtype, threads: device === "reference" ? 0 : threads, masters });
+  const { dtype = "float32", threads = 2, masters = true, lora = null } = setup;
+  const options = { device, dtype, threads: device === "cpu" ? threads : 0, masters, lora };
+  return new (nativeAddon().Model)(config, options);
 }
 
 /** A small model with every part that can be switched on, for tests that need no golden tensor. */

@@ -1,0 +1,82 @@
+// Adapters and Hugging Face peft, both ways: the same log-probabilities there and here; and what we do not compute is
+// refused by its name.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { Model, sft, trainBpe } from "../../src";
+import type { ModelConfig } from "../../src/native";
+import { Tokenizer } from "../../src/text/tokenizer";
+import { float32Limit, relativeError } from "../model/support/closeness";
+import { TestTrainer } from "../model/support/trainer";
+import { describeWith } from "./python";
+
+const { tokenizer, tokenizerConfig } = trainBpe(["one and two make three", "four and five make nine"], { vocabSize: 280 });
+const bpe = new Tokenizer({ tokenizer, tokenizerConfig, generationConfig: {}, modelConfig: {}, chatTemplate: null });
+const config: ModelConfig = {
+  vocabSize: bpe.vocabSize, hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 2, numAttentionHeads: 4,
+  numKeyValueHeads: 2, headDim: 8, rmsNormEps: 1e-5, ropeTheta: 10000, ropeScaling: null, ropeInterleaved: false,
+  tieWordEmbeddings: false, attentionBias: false, qkNorm: false, slidingWindow: null,
+  maxPositionEmbeddings: 48, bosTokenId: bpe.bosId, eosTokenIds: [...bpe.eosIds],
+};
+const sequences = [[1, 17, 30, 99, 250, 4, 4, 61], [1, 200, 3], [1, 5, 9, 13, 17, 21, 25, 29, 33, 37, 41, 45]];
+
+async function scoreHere(directory: string): Promise<number[]> {
+  const model = await Model.load(directory, { device: "cpu" });
+  const trainer = new TestTrainer(model.native, { training: false });
+  const size = trainer.fillSequences(sequences.map((ids) => ({ tokens: ids.slice(0, -1), targets: ids.slice(1) })));
+  const { rows } = await trainer.scores(size);
+  trainer.dispose();
+  model.dispose();
+  return rows;
+}
+
+describeWith("peft", ["torch", "transformers", "peft"], (python) => {
+  const directory = mkdtempSync(join(tmpdir(), "selfrefine-peft-"));
+  const at = (name: string) => join(directory, name);
+  const scoreThere = async (adapter: string): Promise<number[]> =>
+    (await python.call<number[][]>("score_adapter", { base: at("base"), adapter: at(adapter), sequences })).flat();
+  const makeThere = async (adapter: string, options: object): Promise<number[]> => (await python.call<number[][]>(
+    "make_adapter", { base: at("base"), output: at(adapter), options, sequences })).flat();
+  beforeAll(async () => {
+    const base = await Model.create(config, bpe, { device: "cpu", seed: 7, initializer_range: 0.15 });
+    await base.save(at("base"));
+    base.dispose();
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  test.each([
+    ["all", { r: 4, lora_alpha: 6 }], ["rslora", { r: 5, lora_alpha: 3, use_rslora: true }],
+    ["some", { r: 2, lora_alpha: 16, target_modules: ["k_proj" as const, "down_proj" as const] }],
+  ])("computes with our adapter what we do: %s", async (name, lora) => {
+    const model = await Model.load(at("base"), { device: "cpu", lora: { ...lora, seed: 5 } });
+    const rows = [{ prompt: "one and two make", completion: " three." }];
+    for await (const _ of sft(model, rows, { max_steps: 6, learning_rate: 3e-2 })) { /* to its end */ }
+    await model.save(at(name));
+    await model.merge();
+    await model.save(at(`${name}-merged`));
+    model.dispose();
+    const ours = await scoreHere(at(name));
+    expect(relativeError(ours, await scoreHere(at("base")))).toBeGreaterThan(1e-2);
+    expect(relativeError(ours, await scoreThere(name))).toBeLessThan(float32Limit);
+    expect(relativeError(await scoreHere(at(`${name}-merged`)), ours)).toBeLessThan(float32Limit);
+  });
+
+  test.each([
+    ["all-linear", { r: 3, lora_alpha: 5, target_modules: "all-linear" }],
+    ["names", { r: 4, lora_alpha: 4, use_rslora: true, target_modules: ["q_proj", "v_proj", "gate_proj"] }],
+    ["paths", { r: 2, lora_alpha: 8, target_modules: ["self_attn.o_proj", "mlp.up_proj"] }],
+  ])("and we with its: %s", async (name, options) => {
+    const theirs = await makeThere(`peft-${name}`, options);
+    expect(relativeError(await scoreHere(at(`peft-${name}`)), theirs)).toBeLessThan(float32Limit);
+    expect(relativeError(theirs, await scoreHere(at("base")))).toBeGreaterThan(1e-2);
+  });
+
+  test.each([
+    ["dora", { r: 2, use_dora: true }, /use_dora is not supported/],
+    ["pattern", { r: 2, rank_pattern: { q_proj: 3 } }, /rank_pattern is not supported/],
+  ])("what we do not compute is refused: %s", async (name, options, message) => {
+    await makeThere(`peft-${name}`, options);
+    await expect(scoreHere(at(`peft-${name}`))).rejects.toMatchObject({ code: "ERR_UNSUPPORTED", message });
+  });
+});
