@@ -64,7 +64,9 @@ interface Work {
 /** A form of the PyTorch peer, or the other peer. */
 type PeerForm = "eager" | "compile" | "static" | "transformers" | "transformers-static" | "node-llama-cpp";
 
-const python = ({ machine }: Place): string => (machine.device === "cpu" ? "/usr/bin/python3" : "python3");
+/** Debian's PyTorch is the peer on a CPU where no other Python is named. */
+const python = ({ machine }: Place): string =>
+  process.env.SELFREFINE_PYTHON ?? (machine.device === "cpu" ? "/usr/bin/python3" : "python3");
 
 function peerOf({ root, machine, threads }: Place, script: string, form: PeerForm, args: string[]): Comparison["peer"] {
   const where = machine.device === "cpu" ? ["--threads", String(threads)] : ["--device", "cuda"];
@@ -113,15 +115,20 @@ function decoding(place: Place, work: Work, form: PeerForm): Comparison {
 
 /** The comparisons on a CPU and their first bars. */
 function cpuComparisons(place: Place): Comparison[] {
-  const sft = (size: string, batch: number, dtype: DType, target: number): Comparison =>
-    training(place, "sft", { size, batch, dtype, target, prompt: 0, answer: 256 });
+  const sft = (size: string, batch: number, dtype: DType, target: number, form: PeerForm = "eager"): Comparison =>
+    training(place, "sft", { size, batch, dtype, target, prompt: 0, answer: 256 }, form);
+  const dpo = (form: PeerForm): Comparison =>
+    training(place, "dpo", { size: "small", batch: 4, dtype: "float32", target: 3, prompt: 256, answer: 256 }, form);
+  // Debian's PyTorch cannot compile: those comparisons are of a newer one alone.
+  const compiled = process.env.SELFREFINE_PYTHON === undefined ? [] : [
+    sft("tiny", 8, "float32", 1.8, "compile"), sft("small", 8, "float32", 1.35, "compile"), dpo("compile"),
+  ];
   const decode = (target: number, form: PeerForm): Comparison =>
     decoding(place, { size: "medium", batch: 64, dtype: "bfloat16", target, prompt: 16, answer: 64 }, form);
   return [
     sft("tiny", 8, "float32", 1.8), sft("small", 8, "float32", 1.35), sft("medium", 4, "float32", 1.2),
     sft("tiny", 8, "bfloat16", 1.5), sft("small", 8, "bfloat16", 1.4), sft("medium", 4, "bfloat16", 1.2),
-    training(place, "dpo", { size: "small", batch: 4, dtype: "float32", target: 3, prompt: 256, answer: 256 }),
-    decode(1.8, "eager"), decode(8, "node-llama-cpp"),
+    dpo("eager"), decode(1.8, "eager"), decode(8, "node-llama-cpp"), ...compiled,
   ];
 }
 

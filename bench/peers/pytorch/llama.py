@@ -1,7 +1,7 @@
 """Llama in PyTorch, batched, for speed: what a user of PyTorch would train and decode without further libraries.
 
-q, k, v and gate, up are one product each (faster than Hugging Face's five); on a GPU attention is PyTorch's own fused
-one; weights are random. Dense batches only: no padding, no packing. It does not know losses or sampling.
+q, k, v and gate, up are one product each (faster than Hugging Face's five); attention is PyTorch's own fused one on a
+GPU and, from PyTorch 2 on, for whole sequences on a CPU; weights are random. Dense batches only: no padding, no packing. It does not know losses or sampling.
 B batch, T tokens, K key/value heads, G = H / K.
 """
 import math
@@ -50,7 +50,8 @@ class Attention(nn.Module):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if cache is not None:
             k, v = cache.append(k, v)
-        mixed = self.fused(q, k, v, mask) if q.is_cuda else self.mix(q, k, v, mask)
+        is_fused = q.is_cuda or (length > 1 and hasattr(F, "scaled_dot_product_attention"))
+        mixed = self.fused(q, k, v, mask) if is_fused else self.mix(q, k, v, mask)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, -1))
 
     def fused(self, q, k, v, mask):

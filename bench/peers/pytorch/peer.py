@@ -98,11 +98,17 @@ def finish(torch, options):
         torch.cuda.synchronize()
 
 
-def loaded_libraries():
-    """Which allocator and BLAS this process really runs on, from its own memory map."""
+def version(torch):
+    return tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+
+
+def loaded_libraries(torch):
+    """Which allocator and BLAS this process really runs on, from its own memory map; PyPI's PyTorch has MKL inside."""
     mapped = {line.split("/")[-1].strip() for line in pathlib.Path("/proc/self/maps").read_text().splitlines()}
     allocator = next((name for name in mapped if name.startswith("libtcmalloc")), "glibc")
-    blas = next((name for name in mapped if "openblas" in name or "blis" in name or "mkl_rt" in name), "reference BLAS")
+    # With MKL inside, an OpenBLAS that is mapped is numpy's.
+    blas = "MKL" if torch.backends.mkl.is_available() else next(
+        (name for name in mapped if "openblas" in name or "blis" in name), "reference BLAS")
     return {"allocator": allocator, "blas": blas}
 
 
@@ -138,7 +144,7 @@ def emit(record):
     print(json.dumps(record), flush=True)
 
 
-def serve(options, version, round_of):
+def serve(options, torch, round_of):
     """Status line, a warm-up round, then one JSON line per measured round; round_of(index) returns its fields.
 
     With --interleave a round starts for each line read and the process ends with stdin, so that a bench can
@@ -146,9 +152,9 @@ def serve(options, version, round_of):
     """
     started = time.perf_counter()
     round_of(-1)
-    emit({"peer": PEER, "status": "ready", "version": version, "threads": options.threads, "dtype": options.dtype,
+    emit({"peer": PEER, "status": "ready", "version": torch.__version__, "threads": options.threads, "dtype": options.dtype,
           "device": options.device, "form": options.form,
-          **loaded_libraries(), "warmup_ms": (time.perf_counter() - started) * 1e3})
+          **loaded_libraries(torch), "warmup_ms": (time.perf_counter() - started) * 1e3})
     triggers = sys.stdin if options.interleave else range(options.rounds)
     for index, _ in enumerate(triggers):
         emit({"peer": PEER, "round": index, **round_of(index), "peak_bytes": peak_bytes(options)})

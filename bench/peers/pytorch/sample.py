@@ -159,7 +159,7 @@ def main():
         return {"tokens_per_second": rate, "step_ms": seconds / steps * 1e3, "prefill_ms": prefill * 1e3,
                 "flops_per_second": rate * flops_per_token}
 
-    peer.serve(opts, torch.__version__, round_of)
+    peer.serve(opts, torch, round_of)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Trainer:
         self.torch, self.opts = torch, opts
         self.model = self.make_model(config)
         self.reference = copy.deepcopy(self.model).requires_grad_(False) if opts.mode == "dpo" else None
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, **({"fused": True} if self.on_gpu else {}))
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, **self.fused())
         # Compiled after the optimizer has taken the parameters: a compiled model is called, not looked into.
         self.logits = torch.compile(self.compute_logits) if opts.form == "compile" else self.compute_logits
         sequences = opts.batch * (2 if opts.mode == "dpo" else 1)
@@ -47,9 +47,10 @@ class Trainer:
         self.targets[:, :opts.prompt] = -100
         self.scored = (self.targets != -100).float()
 
-    @property
-    def on_gpu(self):
-        return self.opts.device == "cuda"
+    def fused(self):
+        """AdamW in one kernel: on a GPU always, on a CPU from PyTorch 2.4 on."""
+        has = self.opts.device == "cuda" or peer.version(self.torch) >= (2, 4)
+        return {"fused": True} if has else {}
 
     def make_model(self, config):
         if self.opts.form == "transformers":
@@ -106,7 +107,7 @@ def main():
         return {"tokens_per_second": rate, "step_ms": seconds * 1e3, "flops_per_second": rate * flops_per_token,
                 "loss": loss, **pairs}
 
-    peer.serve(opts, torch.__version__, round_of)
+    peer.serve(opts, torch, round_of)
 
 
 if __name__ == "__main__":
