@@ -1,11 +1,13 @@
-// What an exit code says, in one table: --help prints it and errors choose from it.
+// What an exit code says, in one table: --help prints it and errors choose from it. The last two are what a shell gives
+// for a process that SIGINT or SIGPIPE ended.
 import { codeOf } from "../errors";
 
-export const EXIT = { ok: 0, failure: 1, usage: 2, data: 3, interrupted: 130 } as const;
+export const EXIT = { ok: 0, failure: 1, usage: 2, data: 3, interrupted: 130, brokenPipe: 141 } as const;
 
 export const EXIT_CODE_HELP =
   `Exit codes: ${EXIT.ok} done, ${EXIT.failure} failure, ${EXIT.usage} wrong usage or ` +
-  `configuration, ${EXIT.data} bad data or checkpoint, ${EXIT.interrupted} interrupted`;
+  `configuration, ${EXIT.data} bad data or checkpoint, ${EXIT.interrupted} interrupted, ` +
+  `${EXIT.brokenPipe} the reader of its output ended`;
 
 const BY_ERROR: Readonly<Record<string, number>> = {
   ERR_CONFIG: EXIT.usage,

@@ -10,12 +10,12 @@ import { COMMON_FLAGS, reportError, toCommand } from "./verb";
 import { VERBS } from "./verbs";
 
 /**
- * `selfrefine ... | head` closes our stdout early: that is no error. Output that cannot be written is one, and ends the
- * process: nobody would see what else it says there.
+ * `selfrefine ... | head` closes our stdout early: that ends the process without a word, and what is undone is not
+ * reported as done. Output that cannot be written is an error: nobody would see what else it says there.
  */
 export function endOnBrokenStream(stream: NodeJS.WriteStream, name: string): void {
   stream.on("error", (error) => {
-    if (codeOf(error) === "EPIPE") process.exit(EXIT.ok);
+    if (codeOf(error) === "EPIPE") process.exit(EXIT.brokenPipe);
     if (stream !== process.stderr) reportError(ioError(error, "write", name), { json: false, quiet: false, debug: false });
     process.exit(EXIT.failure);
   });
