@@ -1,5 +1,6 @@
 // Verb: a teacher's demonstrations as a file.
-import { resolve } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import type { z } from "zod";
 import { flagsOf, givenOptions } from "../config/flags";
 import { type EffectRule, parseOptions } from "../config/parse";
@@ -7,6 +8,8 @@ import { generationOptions } from "../config/options";
 import { teacherOptions } from "../config/run-options";
 import { teacherRules } from "../config/teacher-rules";
 import { writeJsonl } from "../data/jsonl";
+import { ioError } from "../files";
+import { takeLock } from "../lock";
 import { percent } from "../report/format";
 import { demonstrate } from "../teacher/demonstrations";
 import { teacherAnswers } from "../run/teacher-answers";
@@ -32,6 +35,19 @@ const rules = [
     because: "unless the teacher's kind is procedural or openai",
   },
 ];
+
+/** One process at a time asks for an output: two would append to the same file of answers. */
+async function locked<T>(output: string, use: () => Promise<T>): Promise<T> {
+  await mkdir(dirname(output), { recursive: true }).catch((error: unknown) => {
+    throw ioError(error, "make", dirname(output));
+  });
+  const unlock = await takeLock(`${output}.lock`, `writing ${output}`);
+  try {
+    return await use();
+  } finally {
+    await unlock();
+  }
+}
 
 export const demosVerb: Verb = {
   name: "demos",
@@ -60,22 +76,25 @@ export const demosVerb: Verb = {
     const output = await freeOutput(resolve(required(flags, "output", "a file")), flags["overwrite"]);
     const { seed, ...teacher } = parseOptions(schema, givenOptions(schema, flags), "teacher options", rules);
     const { task, questions } = await openQuestions(flags, "train");
-    if (teacher.kind === "openai") sayResumable(context);
-    const asking = teacherAnswers({
-      teacher: { ...teacher, files: teacher.files.map((file) => resolve(file)) },
-      task,
-      questions,
-      seed,
-      path: `${output}.answers.jsonl`,
-      signal: context.signal,
+    const report = await locked(output, async () => {
+      if (teacher.kind === "openai") sayResumable(context);
+      const asking = teacherAnswers({
+        teacher: { ...teacher, files: teacher.files.map((file) => resolve(file)) },
+        task,
+        questions,
+        seed,
+        path: `${output}.answers.jsonl`,
+        signal: context.signal,
+      });
+      let next = await asking.next();
+      for (; !next.done; next = await asking.next()) showStage(next.value, context);
+      const { demonstrations, report } = demonstrate(task, questions, next.value, {
+        filter: teacher.filter,
+        ...(teacher.max_per_question > 0 ? { max_per_question: teacher.max_per_question } : {}),
+      });
+      await writeJsonl(output, demonstrations);
+      return report;
     });
-    let next = await asking.next();
-    for (; !next.done; next = await asking.next()) showStage(next.value, context);
-    const { demonstrations, report } = demonstrate(task, questions, next.value, {
-      filter: teacher.filter,
-      ...(teacher.max_per_question > 0 ? { max_per_question: teacher.max_per_question } : {}),
-    });
-    await writeJsonl(output, demonstrations);
     context.terminal.finish();
     context.emit({ type: "finished", output, ...report });
     const { total } = report;

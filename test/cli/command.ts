@@ -27,6 +27,7 @@ export interface StartOptions {
   env?: NodeJS.ProcessEnv;
   /** Called for each JSON line on stdout, while it runs. */
   onEvent?: (event: Event, child: ChildProcess) => void;
+  onStart?: (child: ChildProcess) => void;
 }
 
 /** Runs `selfrefine <args>` to its end. */
@@ -34,6 +35,7 @@ export function selfrefine(args: readonly string[], options: StartOptions = {}):
   if (!existsSync(CLI)) throw new Error(`${CLI} is missing: build it with npm run build:ts`);
   const env = { ...process.env, ...options.env, SELFREFINE_DEBUG: "" };
   const child = spawn(process.execPath, [CLI, ...args], { cwd: options.cwd, env });
+  options.onStart?.(child);
   const outcome: Outcome = { code: null, signal: null, stdout: "", stderr: "" };
   createInterface({ input: child.stdout }).on("line", (line) => {
     outcome.stdout += `${line}\n`;
