@@ -43,13 +43,20 @@ endif()
 
 if(CMAKE_CUDA_COMPILER AND NOT SELFREFINE_CUDA STREQUAL "OFF")
   set(GENCODE "")
+  if(SELFREFINE_CUDA_REPORT) # the PTX of each architecture lies readable in the objects
+    set(GENCODE -Xptxas=-v --no-compress)
+  endif()
   foreach(ARCHITECTURE IN LISTS SELFREFINE_CUDA_ARCHITECTURES)
-    list(APPEND GENCODE "SHELL:-gencode arch=compute_${ARCHITECTURE},code=sm_${ARCHITECTURE}")
+    set(CODE sm_${ARCHITECTURE})
+    if(SELFREFINE_CUDA_REPORT)
+      set(CODE "[sm_${ARCHITECTURE},compute_${ARCHITECTURE}]")
+    endif()
+    list(APPEND GENCODE "SHELL:-gencode arch=compute_${ARCHITECTURE},code=${CODE}")
     if(NOT ARCHITECTURE MATCHES "[af]$")
       set(PLAIN_ARCHITECTURE ${ARCHITECTURE})
     endif()
   endforeach()
-  if(PLAIN_ARCHITECTURE) # for GPUs newer than the list
+  if(PLAIN_ARCHITECTURE AND NOT SELFREFINE_CUDA_REPORT) # for GPUs newer than the list
     list(APPEND GENCODE "SHELL:-gencode arch=compute_${PLAIN_ARCHITECTURE},code=compute_${PLAIN_ARCHITECTURE}")
   endif()
   add_library(selfrefine_cuda MODULE ${CUDA_SOURCES} ${CUDA_CORE_SOURCES})
@@ -57,8 +64,7 @@ if(CMAKE_CUDA_COMPILER AND NOT SELFREFINE_CUDA STREQUAL "OFF")
   target_compile_features(selfrefine_cuda PRIVATE cxx_std_20)
   target_compile_options(selfrefine_cuda PRIVATE
     "$<$<COMPILE_LANGUAGE:CXX>:-O3;-Wall;-Wextra>"
-    "$<$<COMPILE_LANGUAGE:CUDA>:-O3;-std=c++20;-lineinfo;-Xcompiler=-Wall;${GENCODE}>"
-    $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${SELFREFINE_CUDA_REPORT}>>:-Xptxas=-v>)
+    "$<$<COMPILE_LANGUAGE:CUDA>:-O3;-std=c++20;-lineinfo;-Xcompiler=-Wall;${GENCODE}>")
   if("90a" IN_LIST SELFREFINE_CUDA_ARCHITECTURES) # else GPUs of 9.0 get PTX without Hopper's own instructions
     target_compile_definitions(selfrefine_cuda PRIVATE SELFREFINE_SM90A)
   endif()
@@ -89,7 +95,8 @@ add_library(selfrefine_cuda_sim MODULE EXCLUDE_FROM_ALL $<TARGET_OBJECTS:selfref
 target_link_libraries(selfrefine_cuda_sim PRIVATE selfrefine_flags)
 
 # The same objects as a program that runs the kernel tests' cases and planted errors, for the sanitizers.
-file(GLOB CHECK_SOURCES CONFIGURE_DEPENDS test/cuda/check.cpp test/cuda/cases.cpp test/cuda/planted*.cpp)
+file(GLOB CHECK_SOURCES CONFIGURE_DEPENDS test/cuda/check.cpp test/cuda/cases.cpp test/cuda/coverage.cpp
+  test/cuda/planted*.cpp)
 if(CHECK_SOURCES)
   file(GLOB REFERENCE_SOURCES CONFIGURE_DEPENDS native/kernels/reference.cpp native/kernels/*/reference.cpp)
   add_executable(selfrefine_cuda_check EXCLUDE_FROM_ALL ${CHECK_SOURCES} ${REFERENCE_SOURCES})

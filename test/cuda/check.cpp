@@ -1,5 +1,6 @@
 // selfrefine_cuda_check planted            kernels with planted errors: does the checker find each?
-// selfrefine_cuda_check cases FILE [OP]    the kernel tests' cases against the reference, in several thread orders
+// selfrefine_cuda_check cases FILE [OP]    kernel tests' cases against the reference, in several thread orders: some
+//                                          that start every kernel, or all of one op
 // Built plain, with AddressSanitizer and UndefinedBehaviorSanitizer, or with ThreadSanitizer as the race checker.
 #include "check.h"
 

@@ -4,7 +4,8 @@
 #include <cstdlib>
 #include <vector>
 
-enum class Finder { nothing, simulation, value, address, behaviour, race };
+/// The last two: ThreadSanitizer finds the race, and without it the simulation or the value tells.
+enum class Finder { nothing, simulation, value, address, behaviour, race, race_or_simulation, race_or_value };
 
 struct Planted {
   const char* name;

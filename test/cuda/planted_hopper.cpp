@@ -95,6 +95,40 @@ bool multiplies() {
   return true;
 }
 
+/// Two warps read a box. Here the second one comes late enough even where it does not wait.
+template <bool kBothWait>
+__global__ void read_box(const __grid_constant__ TensorMap map, float* out) {
+  DYN_SMEM(bfloat16, tile);
+  uint64_t* const full = reinterpret_cast<uint64_t*>(tile + kSide * kSide);
+  if (threadIdx.x == 0) {
+    mbarrier_init(full, 1);
+    mbarrier_fence_init();
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    mbarrier_arrive_expect(full, kTileBytes);
+    tma_load(tile, map, full, 0, 0);
+  }
+  if (kBothWait || threadIdx.x < 32) mbarrier_wait(full, 0);
+  out[threadIdx.x] = static_cast<float>(tile[threadIdx.x]);
+}
+
+template <bool kBothWait>
+bool reads_box() {
+  Values<bfloat16> values(kSide * kSide);
+  Values<float> out(kSide);
+  for (int i = 0; i < kSide * kSide; ++i) values.data[i] = static_cast<float>(value(i));
+  const uint64_t sizes[] = {kSide, kSide}, strides[] = {kSide * 2};
+  const uint32_t box[] = {kSide, kSide};
+  TensorMap map;
+  if (cudasim::encode_tensor_map(map, values.data, 2, sizes, strides, box) != nullptr) return false;
+  LAUNCH(read_box<kBothWait>, 1, kSide, kTileBytes + 16, nullptr, map, out.data);
+  for (int i = 0; i < kSide; ++i) {
+    if (out.data[i] != static_cast<float>(value(i))) return false;
+  }
+  return true;
+}
+
 bool encodes(size_t offset, uint64_t stride, uint32_t width) {
   Values<bfloat16> values(kSide * kSide);
   const uint64_t sizes[] = {kSide / 2, kSide / 2}, strides[] = {stride};
@@ -114,13 +148,15 @@ const std::vector<Planted>& hopper_planted() {
       {"an mbarrier that expects too many bytes", Finder::simulation, multiplies<Error::more_bytes>},
       {"an mbarrier at which a thread is missing", Finder::simulation, multiplies<Error::missing_arrival>},
       {"an mbarrier at which too many arrive", Finder::simulation, multiplies<Error::extra_arrival>},
-      {"a wait for the wrong parity", Finder::simulation, multiplies<Error::wrong_parity>},
-      {"a missing wait for TMA", Finder::simulation, multiplies<Error::unawaited_copy>},
+      {"a wait for the wrong parity", Finder::race_or_simulation, multiplies<Error::wrong_parity>},
+      {"a missing wait for TMA", Finder::race_or_simulation, multiplies<Error::unawaited_copy>},
+      {"a box that two warps wait for", Finder::nothing, reads_box<true>},
+      {"a box that one of two warps does not wait for", Finder::race, reads_box<false>},
       {"TMA to a misaligned tile", Finder::simulation, multiplies<Error::misplaced_box>},
       {"wgmma without its fence", Finder::simulation, multiplies<Error::unfenced>},
       {"sums read while wgmma has them", Finder::value, multiplies<Error::read_too_early>},
       {"a missing wait for wgmma", Finder::simulation, multiplies<Error::unawaited_product>},
-      {"a stage given back before wgmma has read it", Finder::value, multiplies<Error::stage_given_back>},
+      {"a stage given back before wgmma has read it", Finder::race_or_value, multiplies<Error::stage_given_back>},
       {"a descriptor with the wrong stride", Finder::value, multiplies<Error::wrong_stride>},
       {"a descriptor that steps too little", Finder::value, multiplies<Error::wrong_step>},
       {"a descriptor of the wrong major", Finder::value, multiplies<Error::wrong_major>},

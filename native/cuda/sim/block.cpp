@@ -7,6 +7,7 @@
 #include <exception>
 
 #include "core/error.h"
+#include "cuda/sim/watched.h"
 
 constinit thread_local uint3 threadIdx, blockIdx;
 constinit thread_local dim3 blockDim, gridDim;
@@ -47,12 +48,15 @@ Block& Block::here() {
 }
 
 Block::~Block() {
+  const Unseen bookkeeping;
   discard_fibers();
+  warps_.reset();
   unpoison(shared_, shared_capacity_);
   std::free(shared_);
 }
 
 void Block::discard_fibers() {
+  const Unseen bookkeeping;  // they may have been abandoned in the middle
 #if defined(CUDASIM_TSAN)
   for (Thread& thread : threads_) __tsan_destroy_fiber(thread.fiber.tsan_fiber);
 #endif

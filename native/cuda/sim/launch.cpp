@@ -9,6 +9,7 @@
 #include "cuda/sim/block.h"
 #include "cuda/sim/device_memory.h"
 #include "cuda/sim/host.h"
+#include "cuda/sim/observer.h"
 
 namespace cudasim {
 
@@ -58,6 +59,7 @@ void run_blocks(const Block::Program& program) {
 
 void run(const Launch& launch, void (*entry)(const void*), const void* arguments) {
   check(launch);
+  if (launch_observer) return launch_observer(launch);
   const Block::Program program{entry, arguments, launch.grid, launch.block, launch.shared_bytes,
                                static_cast<unsigned>(setting("CUDASIM_ORDER", 0))};
   static std::mutex& one_at_a_time = *new std::mutex;  // under a sanitizer, where shared memory is one for all

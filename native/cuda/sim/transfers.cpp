@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "cuda/sim/block.h"
+#include "cuda/sim/watched.h"
 
 namespace cudasim {
 
@@ -19,6 +20,7 @@ uint32_t swizzled(uint32_t address) { return address ^ (address >> 7 & 7u) << 4;
 
 /// Copies one line of a box: 64 elements from column `x` of a row that may not exist.
 void land_line(unsigned char* shared, uint32_t to, const TensorMap& map, const unsigned char* row, int x) {
+  watch_write(shared + to, kLine);
   for (unsigned chunk = 0; chunk < kLine / kChunk; ++chunk) {
     unsigned char bytes[kChunk] = {};
     for (unsigned e = 0; e < kChunk / 2; ++e) {
@@ -48,6 +50,7 @@ void ThreadSet::wake() {
 }
 
 void Transfers::reset(size_t shared_bytes) {
+  const Unseen bookkeeping;
   shared_bytes_ = shared_bytes;
   barriers_.clear();
   loads_.clear();
@@ -76,6 +79,7 @@ void Transfers::init(uint64_t* barrier, unsigned arrivals, const Site& site) {
   if (offset % sizeof *barrier != 0) Block::here().fail("misaligned mbarrier", site);
   if (arrivals < 1 || arrivals > kMostArrivals) Block::here().fail("mbarrier of no or too many arrivals", site);
   *barrier = kMark + offset;
+  const Unseen bookkeeping;
   Barrier& state = barriers_[offset] = {};
   state.expected = state.missing = arrivals;
   release(&state);
@@ -121,8 +125,11 @@ void Transfers::load(void* to, const TensorMap& map, uint64_t* at_barrier, const
   const uint32_t offset = offset_of(to, lines * kLine, site);
   if (offset % (8 * kLine) != 0) block.fail("TMA with 128-byte swizzle to an address that 1024 does not divide", site);
   std::memset(to, 0xff, lines * kLine);
-  Load& load = loads_.emplace_back(Load{map, offset, &barrier, {}});
-  std::copy(at, at + map.rank, load.at.begin());
+  {
+    const Unseen bookkeeping;
+    Load& load = loads_.emplace_back(Load{map, offset, &barrier, {}});
+    std::copy(at, at + map.rank, load.at.begin());
+  }
   release(&barrier);
   if (!barrier.waiting.empty()) land(barrier);
 }
@@ -135,6 +142,7 @@ void Transfers::land(Barrier& barrier) {
   int64_t bytes = 0;
   for (const Load& load : loads_) {
     if (load.barrier != &barrier) {
+      const Unseen bookkeeping;
       loads_[kept++] = load;
       continue;
     }
@@ -157,7 +165,7 @@ void Transfers::land(Barrier& barrier) {
       }
     }
   }
-  loads_.resize(kept);
+  loads_.resize(kept);  // to fewer
   if (bytes == 0) return;
   release(&barrier);
   barrier.bytes -= bytes;

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "cuda/sim/block.h"
 #include "cuda/sim/collectives.h"
+#include "cuda/sim/watched.h"
 
 namespace cudasim {
 
@@ -55,6 +56,7 @@ unsigned current_warp() { return Block::here().running()->number / kWarp; }
 }  // namespace
 
 void Warpgroups::reset(unsigned threads, size_t shared_bytes) {
+  const Unseen bookkeeping;
   threads_ = threads;
   shared_bytes_ = shared_bytes;
   if (!used_) return;
@@ -64,6 +66,7 @@ void Warpgroups::reset(unsigned threads, size_t shared_bytes) {
 }
 
 void Warpgroups::issue(unsigned number, const Wgmma& product, const Given* given, const Site& site) {
+  const Unseen bookkeeping;
   Block& block = Block::here();
   Warp& warp = warps_[number];
   used_ = true;
@@ -115,6 +118,7 @@ void Warpgroups::wait(unsigned number, unsigned pending) {
   while (done < warp.pending.size() && warp.pending[done].group + pending < warp.group) {
     compute(number, warp.pending[done++]);
   }
+  const Unseen bookkeeping;
   for (size_t i = 0; i < done; ++i) {
     Sums& sums = *warp.pending[i].sums;
     if (--sums.users > 0) continue;
@@ -129,6 +133,7 @@ void Warpgroups::wait(unsigned number, unsigned pending) {
 
 void Warpgroups::read_chunk(uint16_t* to, uint32_t address, const Site& site) const {
   if (address + 16 > shared_bytes_) Block::here().fail("wgmma reads outside of shared memory", site);
+  watch_read(Block::here().shared() + address, 16);
   std::memcpy(to, Block::here().shared() + address, 16);
 }
 
