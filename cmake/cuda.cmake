@@ -101,6 +101,7 @@ if(CHECK_SOURCES)
   file(GLOB REFERENCE_SOURCES CONFIGURE_DEPENDS native/kernels/reference.cpp native/kernels/*/reference.cpp)
   add_executable(selfrefine_cuda_check EXCLUDE_FROM_ALL ${CHECK_SOURCES} ${REFERENCE_SOURCES})
   target_link_libraries(selfrefine_cuda_check PRIVATE selfrefine_cuda_sim_objects)
+  target_compile_options(selfrefine_cuda_check PRIVATE -Wno-unknown-pragmas)
   set_target_properties(selfrefine_cuda_check PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})
 endif()
 

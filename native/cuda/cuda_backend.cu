@@ -47,16 +47,30 @@ constexpr bool kBuiltForHopper = true;
 constexpr bool kBuiltForHopper = false;  // the list of architectures lacks 90a
 #endif
 
-/// Whether the kernels of wgmma and TMA may be used: they exist for compute capability 9.0 alone. SELFREFINE_HOPPER=off
-/// forbids it, to compare, or should they fail.
-bool may_use_hopper(const cudaDeviceProp& properties) {
+/// SELFREFINE_HOPPER=off forbids what GPUs before Hopper do not have, to compare, or should it fail.
+bool is_hopper_forbidden() {
   const char* wish = std::getenv("SELFREFINE_HOPPER");
   const std::string asked = wish != nullptr ? wish : "";
   if (!asked.empty() && asked != "off") {
     fail(ErrorCode::invalid_argument, "SELFREFINE_HOPPER=", asked, ": expected \"off\", or no such variable");
   }
+  return !asked.empty();
+}
+
+/// Whether the kernels of wgmma and TMA may be used: they exist for compute capability 9.0 alone.
+bool may_use_hopper(const cudaDeviceProp& properties) {
   const bool is_hopper = properties.major == 9 && properties.minor == 0;
-  return kBuiltForHopper && is_hopper && asked.empty() && can_encode_tensor_maps();
+  return kBuiltForHopper && is_hopper && can_encode_tensor_maps();
+}
+
+__global__ void probe_kernel() {}
+
+/// Whether kernels of clusters may be used: a newer GPU may run code made for an older one, in which they are empty.
+bool may_use_clusters(const cudaDeviceProp& properties) {
+  constexpr int kFirst = 90;
+  cudaFuncAttributes attributes{};
+  check_cuda(cudaFuncGetAttributes(&attributes, probe_kernel), "cudaFuncGetAttributes");
+  return properties.major * 10 >= kFirst && attributes.ptxVersion >= kFirst;
 }
 
 }  // namespace
@@ -80,7 +94,10 @@ CudaBackend::CudaBackend(const BackendOptions&) {
   }
   check_cuda(cudaSetDevice(device_), "cudaSetDevice");
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
-  hopper_ = may_use_hopper(properties_);
+  if (!is_hopper_forbidden()) {
+    hopper_ = may_use_hopper(properties_);
+    clusters_ = may_use_clusters(properties_);
+  }
   cublaslt_ = CublasLt::load(properties_.name);
 }
 

@@ -106,8 +106,10 @@ class CudaBackend final : public Backend {
   void multiply_scaled(const Tensor& out, float* sums, CudaGemm gemm, float scale);
 
   /// Parts of the loss head. In kernels/lm_head/cuda.cu.
-  void head_logps(const Tensor& x, const Tensor& weight, const Tensor& logps, const int32_t* targets, int64_t begin,
-                  int64_t end, float* logits, float2* statistics);
+  void head_logits(const Tensor& x, const Tensor& weight, int64_t begin, int64_t end, float* logits);
+  void head_logps(float* logps, float2* statistics, const float* logits, const int32_t* targets, int64_t rows,
+                  int64_t v);
+  const float* head_dlogps(float* to, const float* from, int64_t count);
   void head_gradient(const LmHeadLoss& op, const void* dlogits, int64_t begin, int64_t end);
 
   /// What a kernel finds wrong with real-valued data is reported by the next synchronize().
@@ -126,7 +128,8 @@ class CudaBackend final : public Backend {
   int device_ = 0;
   cudaDeviceProp properties_{};
   cudaStream_t stream_{};
-  bool hopper_ = false;  // whether kernels of wgmma and TMA may be used
+  bool hopper_ = false;    // whether kernels of wgmma and TMA may be used
+  bool clusters_ = false;  // whether kernels of clusters may be
   std::unique_ptr<CublasLt> cublaslt_;  // null where there is none
   bool frozen_ = false;
   bool is_recording_ = false;

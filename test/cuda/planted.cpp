@@ -225,6 +225,7 @@ int run_planted() {
   int passed = 0, failed = 0, skipped = 0;
   std::vector<Planted> all(std::begin(kPlanted), std::end(kPlanted));
   all.insert(all.end(), hopper_planted().begin(), hopper_planted().end());
+  all.insert(all.end(), cluster_planted().begin(), cluster_planted().end());
   all.insert(all.end(), graph_planted().begin(), graph_planted().end());
   for (const Planted& planted : all) {
     if (!can_find(planted.finder)) {

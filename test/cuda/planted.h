@@ -15,6 +15,8 @@ struct Planted {
 
 /// Errors in the use of Hopper's instructions.
 const std::vector<Planted>& hopper_planted();
+/// Errors in the use of clusters, and the one kernel that uses them.
+const std::vector<Planted>& cluster_planted();
 /// Errors in recorded work.
 const std::vector<Planted>& graph_planted();
 

@@ -1,10 +1,10 @@
 // The loss head beyond its numbers: log-probs do not depend on chunks nor on the op that computes them, and a loss can
 // be taken chunk by chunk.
 import { describe, expect, test } from "@jest/globals";
-import { backends, type NativeBackend, type NativeTensor } from "./support/backends";
+import { backends, reference, type NativeBackend, type NativeTensor } from "./support/backends";
 import { encode, reals, type Real } from "./support/dtype";
 import { execute, sameBits } from "./support/execute";
-import { isTensor, Maker, tensor, type Fields } from "./support/fields";
+import { isTensor, Maker, tensor, type Fields, type TensorValue } from "./support/fields";
 import { resultRows, withRows } from "./support/rows";
 import { kinds } from "./cases/preference";
 
@@ -19,8 +19,40 @@ function head(dtype: Real): { forward: Fields; loss: Fields } {
   return { forward: { logps, ...shared }, loss: { ...outputs, ...shared, dlogps: maker.float([m]) } };
 }
 
+/** One row whose logits are the weight, so that dweight is their gradient. */
+function headOf(dtype: Real, logits: number[], target: number): Fields {
+  const maker = new Maker(dtype, 1);
+  const real = (values: number[]): TensorValue =>
+    ({ ...maker.real([values.length, 1], 0), values: Float64Array.from(values) });
+  return {
+    logps: maker.output([1], "float32"), dx: maker.output([1, 1]),
+    dweight: { ...maker.floats(logits.map(() => 0), [logits.length, 1]), role: "accumulated" },
+    dlogps: maker.floats([1]), x: real([1]), weight: real(logits), targets: maker.ints([target]), chunk_ends: [1],
+  };
+}
+
+const range = (length: number, value: (i: number) => number): number[] => Array.from({ length }, (_, i) => value(i));
+const damaged: [string, (length: number) => number[]][] = [
+  ["all -infinity", (length) => range(length, () => -Infinity)],
+  ["all but the last -infinity", (length) => range(length, (i) => (i === length - 1 ? -3 : -Infinity))],
+  ["some -infinity", (length) => range(length, (i) => (i % 3 === 0 ? -Infinity : i % 5))],
+  ["one NaN", (length) => range(length, (i) => (i === length - 2 ? NaN : i % 5))],
+  ["all NaN", (length) => range(length, () => NaN)],
+  ["one +infinity", (length) => range(length, (i) => (i === 0 ? Infinity : i % 5))],
+  ["far apart", (length) => range(length, (i) => (i % 2 === 0 ? -1e30 : i % 5))],
+];
+
 /** Three pairs of sequences that end at rows 5, 12 | 20, 24 | 30, 37. */
 const ends = [5, 12, 20, 24, 30, 37];
+
+/** The largest difference, relative where values are above 1; infinities and NaN must be where they are wanted. */
+function farthest(got: Float64Array | undefined, wanted: Float64Array | undefined): number {
+  if (!got || !wanted) return Infinity;
+  return got.reduce((most, value, i) => {
+    const want = wanted[i] ?? NaN;
+    return Object.is(value, want) ? most : Math.max(most, Math.abs(value - want) / Math.max(1, Math.abs(want)));
+  }, 0);
+}
 
 type Values = Float32Array | Int32Array;
 const vector = (data: Values, dtype: "float32" | "int32"): NativeTensor => ({ data, dtype, shape: [data.length] });
@@ -79,6 +111,26 @@ describe.each(backends)("$label", (backend) => {
       for (const name of ["logps", "dweight"]) {
         expect(sameBits(Float64Array.from(inside[name] ?? []), results[name])).toBe(true);
       }
+    });
+
+    const expectAsReference = (logits: number[], target: number): void => {
+      const fields = headOf(dtype, logits, target);
+      const run = (by: NativeBackend): Record<string, Float64Array> =>
+        execute(by, "LmHeadLoss", fields, { dtype }).results;
+      const [got, wanted] = [run(backend.with(2)), run(reference)];
+      for (const name of ["logps", "dweight"]) {
+        expect(farthest(got[name], wanted[name])).toBeLessThan(dtype === "float32" ? 2 ** -20 : 2 ** -8);
+      }
+    };
+
+    test.each(damaged)("logits %s give what the reference gives", (_, logitsOf) => {
+      for (const [length, target] of [[301, 300], [304, 0], [1, 0]] as const) {
+        expectAsReference(logitsOf(length), target);
+      }
+    });
+
+    test("a vocabulary of 128256 gives what the reference gives", () => {
+      expectAsReference(range(128256, (i) => (i % 11) / 4), 128255);
     });
 
     test("an error of the callback reaches the caller, and the backend goes on", () => {

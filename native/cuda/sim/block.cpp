@@ -7,6 +7,7 @@
 #include <exception>
 
 #include "core/error.h"
+#include "cuda/sim/cluster.h"
 #include "cuda/sim/watched.h"
 
 constinit thread_local uint3 threadIdx, blockIdx;
@@ -40,11 +41,6 @@ std::string triple(const uint3& index) { return concat(index.x, ",", index.y, ",
 bool same_site(const Site& a, const Site& b) {
   return a.line() == b.line() && a.column() == b.column() &&
          (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
-}
-
-Block& Block::here() {
-  thread_local Block block;
-  return block;
 }
 
 Block::~Block() {
@@ -91,7 +87,7 @@ void Block::prepare_memory(const Program& program) {
 }
 
 void Block::start_threads(const Program& program, uint3 index) {
-  blockIdx = index;
+  index_ = index;
   blockDim = program.block;
   gridDim = program.grid;
   random_ = program.order * 0x9e3779b97f4a7c15u + index.x + (static_cast<uint64_t>(index.y) << 20) +
@@ -113,28 +109,37 @@ void Block::start_threads(const Program& program, uint3 index) {
     thread.index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
     thread.copy_group = 0;
     thread.copies.clear();
+    thread.has_arrived = false;
     prepare(thread.fiber, &thread_main);
   }
 }
 
-void Block::run(const Program& program, uint3 index) {
+void Block::begin(const Program& program, uint3 index) {
   prepare_memory(program);
   program_ = &program;
   std::memset(shared_, 0xff, program.shared_bytes);
   start_threads(program, index);
+  cluster_waiters_ = {};
   failure_.clear();
-  adopt_current_stack(machine_thread_);
   release(&begin_);
+}
+
+void Block::resume() {
+  adopt_current_stack(machine_thread_);
+  blockIdx = index_;
   running_ = next_ready();
   threadIdx = running_->index;
   switch_fiber(machine_thread_, running_->fiber);
   running_ = nullptr;
+}
+
+std::string Block::end() {
   acquire(&end_);
+  blockIdx = index_;
+  if (failure_.empty() && live_ > 0) return deadlock();
   if (failure_.empty()) failure_ = transfers_.unfinished();
   if (failure_.empty()) failure_ = warpgroups_.unfinished();
-  if (failure_.empty()) return;
-  discard_fibers();
-  throw selfrefine::Error(ErrorCode::cuda, failure_);
+  return failure_;
 }
 
 void Block::thread_main() {
@@ -155,6 +160,7 @@ void Block::thread_main() {
 
 void Block::finish_thread() {
   --live_;
+  Cluster::here().leave(*running_);
   warp_of(*running_).live &= ~(1u << running_->lane());
   if (live_ > 0 && waiting_ == live_) release_barrier();
   switch_to_next(true);
@@ -178,16 +184,12 @@ void Block::make_ready(unsigned warp, uint32_t lanes) {
   ready_warps_ |= 1u << warp;
 }
 
-/// Leaves the running thread for the next that can run; for the machine's own thread if all are done or stuck.
+/// Leaves the running thread for the next that can run; for the machine's own thread if there is none.
 void Block::switch_to_next(bool ends) {
   Thread* const from = running_;
   Thread* const to = next_ready();
   if (to == from) return;
-  if (to == nullptr) {
-    if (live_ > 0) failure_ = deadlock();
-    release(&end_);
-    return switch_fiber(from->fiber, machine_thread_, ends);
-  }
+  if (to == nullptr) return switch_fiber(from->fiber, machine_thread_, ends);
   running_ = to;
   threadIdx = to->index;
   switch_fiber(from->fiber, to->fiber, ends);
@@ -235,6 +237,15 @@ void Block::release_barrier() {
     make_ready(w, warps_[w].at_barrier);
     warps_[w].at_barrier = 0;
   }
+}
+
+void Block::wait_for_cluster(const Site& site) {
+  cluster_waiters_.insert(running_->number);
+  wait(site, "the cluster's barrier");
+}
+
+void Block::note_failure(const std::string& what) {
+  failure_ = concat(what, " (block ", triple(index_), ", thread ", triple(running_->index), ")");
 }
 
 std::string Block::deadlock() const {

@@ -1,5 +1,6 @@
 // One block of CUDA threads on one machine thread: a fiber each, of which one runs until it waits; then the next that
-// can. Who waits for what is kept as one bit a thread, 32 to a warp.
+// can. Who waits for what is kept as one bit a thread, 32 to a warp. Every block belongs to a cluster, of one if not
+// told otherwise: see cluster.h, which also says when a block runs.
 #pragma once
 
 #include <array>
@@ -33,6 +34,8 @@ struct Thread {
   const char* waits_for = "";
   unsigned copy_group = 0;
   std::vector<PendingCopy> copies;
+  bool has_arrived = false;  // at the cluster's barrier, and has not yet waited
+  unsigned arrived_in = 0;
 
   unsigned lane() const { return number % kWarp; }
 };
@@ -63,21 +66,37 @@ class Block {
     void (*entry)(const void* arguments);
     const void* arguments;
     dim3 grid, block;
+    unsigned cluster;  // blocks of one
     size_t shared_bytes;
     unsigned order;
   };
 
-  /// The one of this machine thread, kept from launch to launch.
+  explicit Block(unsigned rank) : rank_(rank) {}
+  ~Block();
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  /// The one that runs now on this machine thread; blocks are kept from launch to launch.
   static Block& here();
 
-  /// Runs one block to its end. Throws ERR_CUDA if a thread failed, or if none can go on.
-  void run(const Program& program, uint3 index);
+  void begin(const Program& program, uint3 index);
+  bool can_run() const { return ready_warps_ != 0 && !failed(); }
+  /// Runs until all threads have ended, or all wait, or one has failed.
+  void resume();
+  bool failed() const { return !failure_.empty(); }
+  /// After the last resume(): what went wrong, or nothing. Threads that still wait do so for ever.
+  std::string end();
+  /// To call after a failure: the threads are left where they stand.
+  void discard_fibers();
 
   /// The CUDA thread that calls; null outside a kernel.
   Thread* running() const { return running_; }
   Warp& warp_of(const Thread& thread) { return warps_[thread.number / kWarp]; }
   Thread& thread(unsigned number) { return threads_[number]; }
   unsigned char* shared() const { return shared_; }
+  size_t shared_bytes() const { return program_->shared_bytes; }
+  unsigned rank() const { return rank_; }
+  unsigned live() const { return live_; }
 
   Transfers& transfers() { return transfers_; }
   Warpgroups& warpgroups() { return warpgroups_; }
@@ -88,12 +107,14 @@ class Block {
   void yield();
   void make_ready(unsigned warp, uint32_t lanes);
   void sync_threads(const Site& site);
+  /// Lets the threads run that wait for the cluster.
+  void wake_from_cluster() { cluster_waiters_.wake(*this); }
+  void wait_for_cluster(const Site& site);
+  /// An error found where no thread can be unwound.
+  void note_failure(const std::string& what);
   [[noreturn]] void fail(const std::string& what, const Site& site);
 
  private:
-  Block() = default;
-  ~Block();
-
   void prepare_memory(const Program& program);
   void start_threads(const Program& program, uint3 index);
   void enter_threads();
@@ -104,10 +125,11 @@ class Block {
   unsigned choose(uint32_t set);
   void release_barrier();
   std::string deadlock() const;
-  void discard_fibers();
 
   Fiber machine_thread_;
+  const unsigned rank_;
   const Program* program_ = nullptr;
+  uint3 index_{};
   Stacks stacks_;
   std::vector<Thread> threads_;
   std::unique_ptr<Warp[]> warps_;
@@ -115,6 +137,7 @@ class Block {
   size_t shared_capacity_ = 0;
   Transfers transfers_;
   Warpgroups warpgroups_;
+  ThreadSet cluster_waiters_;
 
   Thread* running_ = nullptr;
   unsigned count_ = 0, live_ = 0, waiting_ = 0;  // threads; waiting_ at the block's barrier

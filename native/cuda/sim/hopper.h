@@ -1,5 +1,6 @@
-// The instructions of sm_90a that cuda/hopper.cuh wraps: mbarriers, copies of boxes by TMA, named barriers, products of
-// a warpgroup (wgmma). See transfers.h and warpgroups.h for what the emulation finds.
+// The instructions of sm_90 that cuda/hopper.cuh and cuda/cluster.cuh wrap: mbarriers, copies of boxes by TMA, named
+// barriers, products of a warpgroup (wgmma), clusters. See transfers.h, warpgroups.h and cluster.h for what the
+// emulation finds.
 #pragma once
 
 #include <cstddef>
@@ -44,5 +45,12 @@ void wgmma(const Wgmma& product, float* d, const uint32_t* a, const Site& site);
 void wgmma_fence();
 void wgmma_commit(const Site& site);
 void wgmma_wait(unsigned pending, const Site& site);
+
+unsigned cluster_size();
+unsigned cluster_rank();
+void cluster_arrive(const Site& site);
+void cluster_wait(const Site& site);
+/// Where the block `rank` of the cluster has what lies at this address of one's own dynamic shared memory.
+void* map_shared(const void* shared, size_t bytes, unsigned rank, const Site& site);
 
 }  // namespace cudasim

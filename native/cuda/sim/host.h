@@ -36,6 +36,11 @@ struct cudaDeviceProp {
   size_t totalGlobalMem;
 };
 
+/// Of a kernel: the architecture its PTX was made for.
+struct cudaFuncAttributes {
+  int ptxVersion;
+};
+
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaSetDevice(int device);
@@ -89,4 +94,10 @@ cudaError_t cudaMalloc(T** memory, size_t bytes) {
 template <typename Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, int value) {
   return cudasim::set_function_attribute(reinterpret_cast<const void*>(kernel), attribute, value);
+}
+
+template <typename Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
+  attributes->ptxVersion = static_cast<int>(cudasim::setting("CUDASIM_COMPUTE", 90));
+  return cudaSuccess;
 }

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "cpu/thread_pool.h"
 #include "cuda/sim/block.h"
+#include "cuda/sim/cluster.h"
 #include "cuda/sim/device_memory.h"
 #include "cuda/sim/host.h"
 #include "cuda/sim/observer.h"
@@ -35,6 +36,13 @@ void check(const Launch& launch) {
   if (threads < 1 || threads > kMostThreads || bz > 64) {
     selfrefine::fail(ErrorCode::cuda, launch.kernel, ": a block of ", bx, " x ", by, " x ", bz, " cannot be launched");
   }
+  if (launch.cluster < 1 || launch.cluster > kMostBlocks || gx % launch.cluster != 0) {
+    selfrefine::fail(ErrorCode::cuda, launch.kernel, ": a grid of ", gx, " blocks cannot be launched in clusters of ",
+                     launch.cluster);
+  }
+  if (launch.cluster > 1 && setting("CUDASIM_COMPUTE", 90) < 90) {
+    selfrefine::fail(ErrorCode::cuda, launch.kernel, ": a GPU before Hopper has no clusters");
+  }
   const size_t most = most_dynamic_shared(launch.function);
   if (launch.shared_bytes > most) {
     selfrefine::fail(ErrorCode::cuda, launch.kernel, ": ", launch.shared_bytes, " bytes of dynamic shared memory, ",
@@ -44,15 +52,17 @@ void check(const Launch& launch) {
 
 void run_blocks(const Block::Program& program) {
   const dim3& grid = program.grid;
-  const int64_t blocks = static_cast<int64_t>(grid.x) * grid.y * grid.z;
-  const auto run_block = [&](int64_t block, int) {
-    const auto i = static_cast<uint64_t>(block);
-    Block::here().run(program, {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
-                                static_cast<unsigned>(i / grid.x / grid.y)});
+  const int64_t clusters = static_cast<int64_t>(grid.x) * grid.y * grid.z / program.cluster;
+  const auto run_cluster = [&](int64_t cluster, int) {
+    const auto i = static_cast<uint64_t>(cluster) * program.cluster;
+    Cluster::here().run(program, {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
+                                  static_cast<unsigned>(i / grid.x / grid.y)});
   };
-  const uint64_t threads = static_cast<uint64_t>(blocks) * program.block.x * program.block.y * program.block.z;
-  if (threads > kFewThreads) return pool().parallel_for(blocks, run_block);
-  for (int64_t block = 0; block < blocks; ++block) run_block(block, 0);
+  const uint64_t block_threads = static_cast<uint64_t>(program.block.x) * program.block.y * program.block.z;
+  if (static_cast<uint64_t>(clusters) * program.cluster * block_threads > kFewThreads) {
+    return pool().parallel_for(clusters, run_cluster);
+  }
+  for (int64_t cluster = 0; cluster < clusters; ++cluster) run_cluster(cluster, 0);
 }
 
 }  // namespace
@@ -60,7 +70,7 @@ void run_blocks(const Block::Program& program) {
 void run(const Launch& launch, void (*entry)(const void*), const void* arguments) {
   check(launch);
   if (launch_observer) return launch_observer(launch);
-  const Block::Program program{entry, arguments, launch.grid, launch.block, launch.shared_bytes,
+  const Block::Program program{entry, arguments, launch.grid, launch.block, launch.cluster, launch.shared_bytes,
                                static_cast<unsigned>(setting("CUDASIM_ORDER", 0))};
   static std::mutex& one_at_a_time = *new std::mutex;  // under a sanitizer, where shared memory is one for all
   std::unique_lock lock(one_at_a_time, std::defer_lock);

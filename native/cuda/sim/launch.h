@@ -1,5 +1,5 @@
 // LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...): runs all blocks and returns, or keeps the launch for
-// a graph; a kernel's error is thrown as ERR_CUDA.
+// a graph; a kernel's error is thrown as ERR_CUDA. LAUNCH_CLUSTERS likewise, `cluster` neighbours along x at a time.
 #pragma once
 
 #include <tuple>
@@ -17,13 +17,14 @@ struct Launch {
   const void* function;
   dim3 grid, block;
   size_t shared_bytes;
+  unsigned cluster;
 };
 
 void run(const Launch& launch, void (*entry)(const void* arguments), const void* arguments);
 
 template <typename... Parameters, typename... Arguments>
-void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
-            cudaStream_t stream, Arguments&&... arguments) {
+void launch(const char* name, void (*kernel)(Parameters...), unsigned cluster, dim3 grid, dim3 block,
+            size_t shared_bytes, cudaStream_t stream, Arguments&&... arguments) {
   using Values = std::tuple<std::remove_const_t<Parameters>...>;
   using Call = std::pair<void (*)(Parameters...), Values>;
   const Call call(kernel, Values(std::forward<Arguments>(arguments)...));
@@ -31,7 +32,7 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 blo
     const auto& [function, values] = *static_cast<const Call*>(given);
     std::apply(function, values);
   };
-  const Launch launch{name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes};
+  const Launch launch{name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, cluster};
   if (!is_capturing(stream)) return run(launch, entry, &call);
   submit(stream, [launch, entry, call] { run(launch, entry, &call); });
 }
@@ -39,4 +40,6 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 blo
 }  // namespace cudasim
 
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-  cudasim::launch(#kernel, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+  cudasim::launch(#kernel, kernel, 1, grid, block, shared_bytes, stream, __VA_ARGS__)
+#define LAUNCH_CLUSTERS(kernel, cluster, grid, block, shared_bytes, stream, ...) \
+  cudasim::launch(#kernel, kernel, cluster, grid, block, shared_bytes, stream, __VA_ARGS__)

@@ -42,9 +42,9 @@ bool ThreadSet::empty() const {
   return true;
 }
 
-void ThreadSet::wake() {
+void ThreadSet::wake(Block& block) {
   for (unsigned warp = 0; warp < warps.size(); ++warp) {
-    if (warps[warp] != 0) Block::here().make_ready(warp, warps[warp]);
+    if (warps[warp] != 0) block.make_ready(warp, warps[warp]);
     warps[warp] = 0;
   }
 }
@@ -93,7 +93,7 @@ void Transfers::settle(Barrier& barrier) {
   if (barrier.missing > 0 || barrier.bytes != 0) return;
   barrier.phase ^= 1u;
   barrier.missing = barrier.expected;
-  barrier.waiting.wake();
+  barrier.waiting.wake(Block::here());
 }
 
 void Transfers::arrive(uint64_t* at, unsigned bytes, const Site& site) {
@@ -184,7 +184,7 @@ void Transfers::meet(unsigned id, unsigned threads, bool waits, const Site& site
   if (waits) barrier.waiting.insert(block.running()->number);
   if (++barrier.arrived == threads) {
     barrier.arrived = 0;
-    barrier.waiting.wake();
+    barrier.waiting.wake(Block::here());
   }
   if (!waits) return;
   block.wait(site, "a named barrier");

@@ -13,6 +13,8 @@
 
 namespace cudasim {
 
+class Block;
+
 /// A set of a block's threads.
 struct ThreadSet {
   std::array<uint32_t, 32> warps{};
@@ -20,7 +22,7 @@ struct ThreadSet {
   void insert(unsigned thread) { warps[thread / 32] |= 1u << thread % 32; }
   bool empty() const;
   /// Lets them run, and forgets them.
-  void wake();
+  void wake(Block& block);
 };
 
 class Transfers {

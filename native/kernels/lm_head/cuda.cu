@@ -1,6 +1,7 @@
-// The loss head on the GPU. A chunk's logits are one product, in float32; one pass over each row takes what the
-// log-probability and the gradient need, a second makes the gradient, which feeds two more products. A bfloat16
-// gradient has memory of its own, so that its rows lie dense.
+// The loss head on the GPU. A chunk's logits are one product, in float32; one pass over each row takes its
+// log-probability and, where the loss is known before, its gradient, which feeds two more products. Where the loss is
+// taken inside, and on GPUs without clusters, a second pass makes the gradient. A bfloat16 gradient has memory of its
+// own, so that its rows lie dense.
 #include <algorithm>
 #include <type_traits>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "cuda/softmax.cuh"
 #include "cuda/workspace.h"
 #include "kernels/indices.h"
+#include "kernels/lm_head/cuda_cluster.cuh"
 
 namespace selfrefine {
 
@@ -97,9 +99,8 @@ void take_gradient(T* dlogits, const float* logits, const float2* statistics, co
 
 }  // namespace cuda
 
-/// logps of rows [begin, end), whose logits are left in `logits`; `targets` is on the device.
-void CudaBackend::head_logps(const Tensor& x, const Tensor& weight, const Tensor& logps, const int32_t* targets,
-                             int64_t begin, int64_t end, float* logits, float2* statistics) {
+/// The logits of rows [begin, end).
+void CudaBackend::head_logits(const Tensor& x, const Tensor& weight, int64_t begin, int64_t end, float* logits) {
   CudaGemm product;
   product.c = logits;
   product.a = x.rows(begin, end).data;
@@ -110,10 +111,16 @@ void CudaBackend::head_logps(const Tensor& x, const Tensor& weight, const Tensor
   product.transpose_b = true;
   product.input_type = x.dtype;
   multiply(product);
-  const int64_t v = product.n;
-  const auto kernel = cuda::packable<float>(v, logits) ? cuda::head_logps_kernel<4> : cuda::head_logps_kernel<1>;
-  LAUNCH(kernel, static_cast<unsigned>(end - begin), cuda::kHeadThreads, 0, stream_, logps.as<float>() + begin,
-         statistics, logits, targets + begin, v);
+}
+
+/// From the logits of `rows` rows: logps and, unless null, statistics. The logits are left as they are.
+void CudaBackend::head_logps(float* logps, float2* statistics, const float* logits, const int32_t* targets,
+                             int64_t rows, int64_t v) {
+  float* const none = nullptr;
+  if (!clusters_ || !cuda::pass_over_rows({logps, statistics}, none, logits, none, targets, rows, v, stream_)) {
+    const auto kernel = cuda::packable<float>(v, logits) ? cuda::head_logps_kernel<4> : cuda::head_logps_kernel<1>;
+    LAUNCH(kernel, static_cast<unsigned>(rows), cuda::kHeadThreads, 0, stream_, logps, statistics, logits, targets, v);
+  }
   launched("lm_head");
 }
 
@@ -125,7 +132,9 @@ void CudaBackend::compute(const LmHeadForward& op) {
   const int32_t* targets = upload(Table::targets, op.targets.as<int32_t>(), m);
   float* logits = scratch_of<float>(Scratch::logits, rows * v);
   for (int64_t begin = 0; begin < m; begin += rows) {
-    head_logps(op.x, op.weight, op.logps, targets, begin, std::min(begin + rows, m), logits, nullptr);
+    const int64_t end = std::min(begin + rows, m);
+    head_logits(op.x, op.weight, begin, end, logits);
+    head_logps(op.logps.as<float>() + begin, nullptr, logits, targets + begin, end - begin, v);
   }
 }
 
@@ -154,6 +163,13 @@ void CudaBackend::head_gradient(const LmHeadLoss& op, const void* dlogits, int64
   multiply(dweight);
 }
 
+/// A copy on the device of so many floats of the host, as they are when the work before is done.
+const float* CudaBackend::head_dlogps(float* to, const float* from, int64_t count) {
+  check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(float), cudaMemcpyDefault, stream_),
+             "lm_head_loss: dlogps");
+  return to;
+}
+
 void CudaBackend::compute(const LmHeadLoss& op) {
   const int64_t m = op.x.dim(0), v = op.weight.dim(0);
   expect_in_range("lm_head_loss", "targets", op.targets, 0, v);
@@ -167,13 +183,22 @@ void CudaBackend::compute(const LmHeadLoss& op) {
     const int64_t padded = cuda::head_loss_floats(most, v, false);
     float* logits = scratch_of<float>(Scratch::logits, cuda::head_loss_floats(most, v, kNarrow));
     T* dlogits = reinterpret_cast<T*>(kNarrow ? logits + padded : logits);
-    float2* statistics = scratch_of<float2>(Scratch::rows, most);
+    float2* statistics = scratch_of<float2>(Scratch::rows, most + (most + 1) / 2);
+    float* dlogps_here = reinterpret_cast<float*>(statistics + most);
     begin = 0;
     for (const int64_t end : op.chunk_ends) {
-      head_logps(op.x, op.weight, op.logps, targets, begin, end, logits, statistics);
-      if (op.on_chunk) op.on_chunk(begin, end);
-      cuda::take_gradient(dlogits, logits, statistics, op.dlogps.as<float>() + begin, targets + begin, end - begin, v,
-                          stream_);
+      const int64_t rows = end - begin;
+      float* logps = op.logps.as<float>() + begin;
+      const auto dlogps = [&] { return head_dlogps(dlogps_here, op.dlogps.as<float>() + begin, rows); };
+      head_logits(op.x, op.weight, begin, end, logits);
+      const bool in_one_pass = clusters_ && !op.on_chunk &&
+                               cuda::pass_over_rows({logps, nullptr}, dlogits, logits, dlogps(), targets + begin, rows,
+                                                    v, stream_);
+      if (!in_one_pass) {
+        head_logps(logps, statistics, logits, targets + begin, rows, v);
+        if (op.on_chunk) op.on_chunk(begin, end);
+        cuda::take_gradient(dlogits, logits, statistics, dlogps(), targets + begin, rows, v, stream_);
+      }
       launched("lm_head_loss");
       head_gradient(op, dlogits, begin, end);
       begin = end;

@@ -28,6 +28,8 @@ export const gradients: GradientCase[] = [
   head({ m: 2, c: 2, v: 129 }, [2], true), head({ m: 33, c: 64, v: 1000 }, [33]),
   head({ m: 65, c: 48, v: 257 }, [16, 64, 65]), head({ m: 129, c: 129, v: 129 }, [128, 129]),
   head({ m: 5, c: 32, v: 8193 }, [5]), head({ m: 0, c: 4, v: 5 }, []),
+  // On Hopper a row is shared out to a cluster, here of two blocks; test/cuda/planted_clusters.cpp has other sizes.
+  head({ m: 3, c: 2, v: 16385 }, [2, 3]),
 ];
 
 /** A frozen head: the same log-probabilities and dx. */

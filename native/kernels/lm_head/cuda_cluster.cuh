@@ -1,0 +1,202 @@
+// The loss head's pass over the logits on sm_90 and newer: a row lies in the registers of a cluster of blocks, so that
+// each logit is read once and its gradient, where it is known what for, written once. Predicted, never measured: with
+// a bfloat16 gradient 6 bytes a logit, at a copy rate of 4.3e12 bytes/s 5.4 logits/ns for each of 132 multiprocessors.
+// Two blocks of one hold 2 * 512 * 32 logits, 128 KiB, so their rows may take 6.0 us from launch to last store: about
+// 1.5 us to read, 1.5 for three barriers of the cluster, 1 for the exponentials (one each), 0.5 to store. In flight:
+// up to 128 KiB of loads, of which Little's law wants 4.3e12 B/s / 132 * 1 us = 33 KB.
+#pragma once
+
+#include "cuda/cluster.cuh"
+#include "cuda/device.cuh"
+#include "cuda/softmax.cuh"
+
+namespace selfrefine::cuda {
+
+constexpr int kClusterThreads = 512, kClusterWarps = kClusterThreads / kWarp, kMostCluster = 8;
+
+/// Of a row of logits.
+struct RowOutputs {
+  float* logps;
+  float2* statistics;  // (highest, 1 / sum), or null
+};
+
+/// What a block of the cluster has in dynamic shared memory. A sum of the cluster has slots of its own, which the
+/// other blocks fill: nobody has to wait until they can be filled again.
+struct ClusterMemory {
+  float highest[kMostCluster], sums[kMostCluster];  // of each block, written by it
+  float of_warps[2][kClusterWarps];
+  float dlogp, of_target;  // of the row: its logit of the target
+  int32_t target;
+};
+
+/// The logits of a thread, -infinity beyond the row. Access k of the row's thread t (of all blocks) is at
+/// (k threads + t) kWidth: every block has its share of any row.
+template <int kBlocks, int kWidth, int kFloats>
+struct RowShare {
+  static constexpr int kAccesses = kFloats / kWidth;
+  static constexpr int32_t kStep = kBlocks * kClusterThreads * kWidth;
+  float values[kAccesses][kWidth];
+
+  /// `row`: from this thread's first logit on, `size` of them in the row.
+  __device__ __forceinline__ RowShare(const float* row, int32_t size) {
+#pragma unroll
+    for (int k = 0; k < kAccesses; ++k) {
+      if (k * kStep < size) {
+        load_some<kWidth>(values[k], row + k * kStep);
+      } else {
+#pragma unroll
+        for (int j = 0; j < kWidth; ++j) values[k][j] = -INFINITY;
+      }
+    }
+  }
+
+  __device__ __forceinline__ float highest() const {
+    float highest = -INFINITY;
+#pragma unroll
+    for (int k = 0; k < kAccesses; ++k) {
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) highest = fmaxf(highest, values[k][j]);
+    }
+    return highest;
+  }
+
+  /// Logits become exp(logit - highest), whose sum is returned. NaN makes it NaN, and so does a row of -infinity.
+  __device__ __forceinline__ float exponentiate(float highest) {
+    float sum = 0;
+#pragma unroll
+    for (int k = 0; k < kAccesses; ++k) {
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) sum += values[k][j] = expf(values[k][j] - highest);
+    }
+    return sum;
+  }
+
+  /// From exponentials: to = dlogp (1[target] - p), where share = 1 / their sum; all counted from the first logit.
+  template <typename T>
+  __device__ __forceinline__ void write_gradient(T* to, int32_t size, int32_t target, float dlogp, float share) const {
+    const float scale = -dlogp * share;
+#pragma unroll
+    for (int k = 0; k < kAccesses; ++k) {
+      if (k * kStep >= size) break;
+      float gradient[kWidth];
+#pragma unroll
+      for (int j = 0; j < kWidth; ++j) {
+        gradient[j] = k * kStep + j == target ? dlogp * (1.0f - values[k][j] * share) : scale * values[k][j];
+      }
+      store_some(to + k * kStep, gradient);
+    }
+  }
+
+  static __device__ __forceinline__ void store_some(float* to, const float (&from)[kWidth]) {
+    if constexpr (kWidth == 1) *to = from[0];
+    else *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
+  }
+  static __device__ __forceinline__ void store_some(bfloat16* to, const float (&from)[kWidth]) {
+    if constexpr (kWidth == 1) {
+      *to = from_float<bfloat16>(from[0]);
+    } else {
+      struct alignas(8) Four {
+        __nv_bfloat162 low, high;
+      };
+      *reinterpret_cast<Four*>(to) = {__floats2bfloat162_rn(from[0], from[1]), __floats2bfloat162_rn(from[2], from[3])};
+    }
+  }
+};
+
+/// Combines one number of each warp, then of each block, in the order of warps and blocks; all threads get the result.
+/// The slots must not have been used, and all blocks have started. Ends with a barrier of the cluster.
+template <int kBlocks, typename Combine>
+__device__ __forceinline__ float over_cluster(float of_warp, float* of_warps, float* slots, unsigned rank,
+                                              const Combine& combine) {
+  if (threadIdx.x % kWarp == 0) of_warps[threadIdx.x / kWarp] = of_warp;
+  __syncthreads();
+  if (threadIdx.x < kBlocks) {
+    float own = of_warps[0];
+#pragma unroll
+    for (int i = 1; i < kClusterWarps; ++i) own = combine(own, of_warps[i]);
+    cluster_store(slots + rank, threadIdx.x, own);
+  }
+  cluster_arrive();
+  cluster_wait();
+  float all = slots[0];
+#pragma unroll
+  for (int i = 1; i < kBlocks; ++i) all = combine(all, slots[i]);
+  return all;
+}
+
+/// A cluster a row. Unless `dlogits` is null it gets dlogps (1[target] - p); it may be the memory of the logits: when
+/// the first element is written, all have long been read. kFloats: logits of a thread; up to 40 two blocks share a
+/// multiprocessor.
+template <typename T, int kBlocks, int kWidth, int kFloats>
+__global__ void __launch_bounds__(kClusterThreads, kFloats > 40 ? 1 : 2)
+    head_row_kernel(RowOutputs outputs, T* dlogits, const float* logits, const float* dlogps, const int32_t* targets,
+                    int32_t v) {
+#if defined(SELFREFINE_HAS_CLUSTERS)
+  DYN_SMEM(ClusterMemory, memory);
+  cluster_arrive();  // waited for below: all blocks have started
+  const unsigned rank = cluster_rank();
+  const int64_t row = blockIdx.x / kBlocks;
+  const int32_t first = static_cast<int32_t>(rank * kClusterThreads + threadIdx.x) * kWidth;
+  const bool notes = threadIdx.x == kClusterThreads - 1;  // what is read early and needed late: registers are few
+  const int32_t target = notes ? targets[row] : 0;
+  const float dlogp = notes && dlogits != nullptr ? dlogps[row] : 0.0f;
+  RowShare<kBlocks, kWidth, kFloats> share(logits + row * v + first, v - first);
+  if (notes) {
+    memory->target = target;
+    memory->dlogp = dlogp;
+    memory->of_target = logits[row * v + target];
+  }
+  const float own_highest = warp_max(share.highest());
+  cluster_wait();
+  const float highest = over_cluster<kBlocks>(own_highest, memory->of_warps[0], memory->highest, rank,
+                                              [](float a, float b) { return fmaxf(a, b); });
+  const float own_sum = warp_sum(share.exponentiate(highest));
+  const float sum = over_cluster<kBlocks>(own_sum, memory->of_warps[1], memory->sums, rank,
+                                          [](float a, float b) { return a + b; });
+  // From here on no block touches the memory of another: each may end when it likes.
+  if (dlogits != nullptr) {
+    share.write_gradient(dlogits + row * v + first, v - first, memory->target - first, memory->dlogp, 1.0f / sum);
+  }
+  if (first != 0) return;
+  outputs.logps[row] = static_cast<float>(static_cast<double>(memory->of_target) - static_cast<double>(highest) -
+                                          log(static_cast<double>(sum)));
+  if (outputs.statistics != nullptr) outputs.statistics[row] = make_float2(highest, 1.0f / sum);
+#endif
+}
+
+template <typename T>
+using HeadRowKernel = void (*)(RowOutputs, T*, const float*, const float*, const int32_t*, int32_t);
+
+/// The kernel for rows of one length, and the blocks of its clusters: functions of the length alone, as its sums are.
+template <typename T>
+struct RowPlan {
+  HeadRowKernel<T> kernel;  // null: no cluster holds such a row
+  unsigned blocks;
+};
+
+/// 32 logits in a thread let two blocks share a multiprocessor: one reads while the other waits for its cluster. So do
+/// 40 (Qwen's 151936 in 8 blocks); with 64 (Gemma's 256000) it is one block.
+template <typename T, int kWidth>
+RowPlan<T> plan_row(int64_t v) {
+  constexpr int64_t kOne = 32 * kClusterThreads, kMost = int64_t{kMostCluster} * kClusterThreads;
+  if (v <= kOne) return {head_row_kernel<T, 1, kWidth, 32>, 1};
+  if (v <= 2 * kOne) return {head_row_kernel<T, 2, kWidth, 32>, 2};
+  if (v <= 4 * kOne) return {head_row_kernel<T, 4, kWidth, 32>, 4};
+  if (v <= 32 * kMost) return {head_row_kernel<T, 8, kWidth, 32>, 8};
+  if (kWidth > 1 && v <= 40 * kMost) return {head_row_kernel<T, 8, 4, 40>, 8};
+  if (v <= 64 * kMost) return {head_row_kernel<T, 8, kWidth, 64>, 8};
+  return {nullptr, 0};
+}
+
+/// True if queued. Rows of `logits` lie dense; `dlogits` may be null.
+template <typename T>
+bool pass_over_rows(const RowOutputs& outputs, T* dlogits, const float* logits, const float* dlogps,
+                    const int32_t* targets, int64_t rows, int64_t v, cudaStream_t stream) {
+  const RowPlan<T> plan = packable<float>(v, logits) ? plan_row<T, 4>(v) : plan_row<T, 1>(v);
+  if (plan.kernel == nullptr) return false;
+  LAUNCH_CLUSTERS(plan.kernel, plan.blocks, static_cast<unsigned>(rows) * plan.blocks, kClusterThreads,
+                  sizeof(ClusterMemory), stream, outputs, dlogits, logits, dlogps, targets, static_cast<int32_t>(v));
+  return true;
+}
+
+}  // namespace selfrefine::cuda

@@ -1,0 +1,190 @@
+// Clusters: a sum over one, with one error planted at a time, and the loss head's pass over rows of every length that
+// is shared out in another way, against the formula in double.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "cuda/cluster.cuh"
+#include "kernels/lm_head/cuda_cluster.cuh"
+#include "planted.h"
+
+using namespace selfrefine;
+using namespace selfrefine::cuda;
+
+namespace {
+
+constexpr int kBlocks = 4, kThreads = 64;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+enum class Error {
+  none, not_started, missing_arrival, missing_wait, extra_arrival, ends_between, ended, wrong_rank, outside, unordered
+};
+
+/// out[rank] = the sum over the cluster of 1 + rank, each block telling all others its own.
+template <Error kError>
+__global__ void sum_over_cluster(float* out) {
+  DYN_SMEM(float, slots);
+  const unsigned rank = cluster_rank();
+  if (kError != Error::not_started) {
+    cluster_arrive();
+    cluster_wait();
+  }
+  if (threadIdx.x < kBlocks) {
+    const unsigned to = kError == Error::wrong_rank ? threadIdx.x + 1 : threadIdx.x;
+    cluster_store(slots + rank + (kError == Error::outside ? 1 : 0), to, 1.0f + static_cast<float>(rank));
+  }
+  if (kError != Error::missing_arrival || threadIdx.x > 0 || rank > 0) {
+    if (kError != Error::unordered) cluster_arrive();
+    if (kError == Error::extra_arrival) cluster_arrive();
+    if (kError == Error::ends_between && rank == 1) return;
+    if (kError != Error::missing_wait && kError != Error::unordered) cluster_wait();
+  }
+  if (kError == Error::unordered) __syncthreads();
+  if (kError == Error::missing_wait) cluster_arrive();
+  float sum = 0;
+  for (int i = 0; i < kBlocks; ++i) sum += slots[i];
+  if (threadIdx.x == 0) out[blockIdx.x] = sum;
+  if (kError == Error::ended && threadIdx.x == 0) cluster_store(slots, (rank + 1) % kBlocks, 0.0f);
+  if (kError == Error::unordered) {
+    cluster_arrive();
+    cluster_wait();
+  }
+}
+
+template <Error kError>
+bool sums() {
+  Values<float> out(2 * kBlocks);
+  const size_t bytes = kBlocks * sizeof(float);
+  LAUNCH_CLUSTERS(sum_over_cluster<kError>, kBlocks, 2 * kBlocks, kThreads, bytes, nullptr, out.data);
+  return std::all_of(out.data, out.data + 2 * kBlocks, [](float sum) { return sum == 10.0f; });
+}
+
+bool launches(unsigned cluster, unsigned grid) {
+  Values<float> out(grid);
+  const size_t bytes = kBlocks * sizeof(float);
+  LAUNCH_CLUSTERS(sum_over_cluster<Error::none>, cluster, grid, kThreads, bytes, nullptr, out.data);
+  return true;
+}
+
+// ---- the loss head's rows
+
+enum class Kind { plain, all_low, some_low, last_alone, nan, high };
+
+float logit(Kind kind, int64_t row, int64_t i, int64_t v) {
+  const auto plain = static_cast<float>((i * 37 + row * 11) % 101) * 0.1f - 3;
+  const float low = -std::numeric_limits<float>::infinity();
+  switch (kind) {
+    case Kind::all_low: return low;
+    case Kind::some_low: return i % 3 == 0 ? low : plain;
+    case Kind::last_alone: return i == v - 1 ? plain : low;
+    case Kind::nan: return i == v / 2 ? NAN : plain;
+    case Kind::high: return i == v - 1 ? -low : plain;
+    default: return plain;
+  }
+}
+
+bool is_near(double got, double wanted, double relative) {
+  if (std::isnan(wanted)) return std::isnan(got);
+  return got == wanted || std::abs(got - wanted) <= 1e-6 + relative * std::abs(wanted);
+}
+
+/// What a pass gives; the gradient takes the place of the logits if it is float.
+template <typename T>
+struct Pass {
+  Values<float> logits, logps, dlogps, statistics;
+  Values<T> narrow;
+  Values<int32_t> targets;
+
+  Pass(Kind kind, int64_t rows, int64_t first, int64_t v, bool gradient)
+      : logits(rows * v), logps(rows), dlogps(rows), statistics(2 * rows), narrow(rows * v), targets(rows) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t i = 0; i < v; ++i) logits.data[r * v + i] = logit(kind, first + r, i, v);
+      targets.data[r] = static_cast<int32_t>((first + r) % 2 == 0 ? 0 : v - 1);
+      dlogps.data[r] = 0.5f - static_cast<float>(first + r);
+    }
+    T* to = gradient ? dlogits() : nullptr;
+    const RowOutputs outputs{logps.data, reinterpret_cast<float2*>(statistics.data)};
+    pass_over_rows<T>(outputs, to, logits.data, dlogps.data, targets.data, rows, v, nullptr);
+  }
+  T* dlogits() {
+    if constexpr (sizeof(T) == sizeof(float)) return logits.data;
+    else return narrow.data;
+  }
+};
+
+template <typename T>
+bool is_right(Pass<T>& pass, Kind kind, int64_t rows, int64_t v) {
+  const double rounding = sizeof(T) == sizeof(float) ? 1e-5 : 4e-3;
+  for (int64_t r = 0; r < rows; ++r) {
+    double highest = -kInfinity, sum = 0;
+    for (int64_t i = 0; i < v; ++i) highest = std::max(highest, static_cast<double>(logit(kind, r, i, v)));
+    for (int64_t i = 0; i < v; ++i) sum += std::exp(logit(kind, r, i, v) - highest);
+    const int64_t target = pass.targets.data[r];
+    if (!is_near(pass.logps.data[r], logit(kind, r, target, v) - highest - std::log(sum), 1e-6)) return false;
+    if (!is_near(pass.statistics.data[2 * r + 1], 1 / sum, 1e-5)) return false;
+    for (int64_t i = 0; i < v; ++i) {
+      const double p = std::exp(logit(kind, r, i, v) - highest) / sum;
+      const double wanted = pass.dlogps.data[r] * ((i == target ? 1.0 : 0.0) - p);
+      if (!is_near(static_cast<float>(pass.dlogits()[r * v + i]), wanted, rounding)) return false;
+    }
+  }
+  return true;
+}
+
+/// Right, and bit for bit the same without the gradient and without the other rows.
+template <typename T>
+bool is_right_and_same(Kind kind, int64_t v) {
+  constexpr int64_t kRows = 2;
+  Pass<T> both(kind, kRows, 0, v, true), logps(kind, kRows, 0, v, false), second(kind, 1, 1, v, true);
+  const auto same = [](const void* a, const void* b, size_t bytes) { return std::memcmp(a, b, bytes) == 0; };
+  return is_right(both, kind, kRows, v) && same(both.logps.data, logps.logps.data, kRows * sizeof(float)) &&
+         same(both.statistics.data, logps.statistics.data, 2 * kRows * sizeof(float)) &&
+         same(both.logps.data + 1, second.logps.data, sizeof(float)) &&
+         same(both.dlogits() + v, second.dlogits(), static_cast<size_t>(v) * sizeof(T));
+}
+
+bool head_rows(Kind kind, std::initializer_list<int64_t> lengths) {
+  return std::all_of(lengths.begin(), lengths.end(), [&](int64_t v) {
+    return is_right_and_same<float>(kind, v) && is_right_and_same<bfloat16>(kind, v);
+  });
+}
+
+bool damaged_rows(int64_t v) {
+  const auto kinds = {Kind::all_low, Kind::some_low, Kind::last_alone, Kind::nan, Kind::high};
+  return std::all_of(kinds.begin(), kinds.end(), [&](Kind kind) { return head_rows(kind, {v}); });
+}
+
+bool is_left_alone() {
+  const int64_t most = int64_t{kMostCluster} * kClusterThreads * 64;
+  return plan_row<float, 4>(most).kernel != nullptr && plan_row<float, 4>(most + 1).kernel == nullptr;
+}
+
+}  // namespace
+
+const std::vector<Planted>& cluster_planted() {
+  static const std::vector<Planted> all = {
+      {"a sum over a cluster", Finder::nothing, sums<Error::none>},
+      {"a peer that may not have started", Finder::simulation, sums<Error::not_started>},
+      {"a cluster's barrier at which a thread is missing", Finder::race, sums<Error::missing_arrival>},
+      {"a cluster's barrier that is not waited for", Finder::simulation, sums<Error::missing_wait>},
+      {"a cluster's barrier with two arrivals", Finder::simulation, sums<Error::extra_arrival>},
+      {"a thread that ends before it waits for its cluster", Finder::simulation, sums<Error::ends_between>},
+      {"a write to a block that has ended", Finder::simulation, sums<Error::ended>},
+      {"a write to a block that does not exist", Finder::simulation, sums<Error::wrong_rank>},
+      {"a write beyond another block's memory", Finder::simulation, sums<Error::outside>},
+      {"a write to another block that no barrier orders", Finder::race, sums<Error::unordered>},
+      {"a grid that is no whole number of clusters", Finder::simulation, [] { return launches(4, 6); }},
+      {"a cluster of more blocks than there may be", Finder::simulation, [] { return launches(16, 16); }},
+      {"rows in one block", Finder::nothing, [] { return head_rows(Kind::plain, {1, 2, 33, 2048, 16383, 16384}); }},
+      {"rows in two and four blocks", Finder::nothing,
+       [] { return head_rows(Kind::plain, {16385, 32000, 32769, 50257, 65536}); }},
+      {"rows in eight blocks", Finder::nothing, [] { return head_rows(Kind::plain, {65537, 128256, 131072}); }},
+      {"rows in eight blocks with more in each thread", Finder::nothing,
+       [] { return head_rows(Kind::plain, {131073, 151936, 163843, 262144}); }},
+      {"damaged rows in one block", Finder::nothing, [] { return damaged_rows(1000); }},
+      {"damaged rows in two blocks", Finder::nothing, [] { return damaged_rows(20001); }},
+      {"rows too long for a cluster", Finder::nothing, is_left_alone},
+  };
+  return all;
+}
