@@ -1,7 +1,7 @@
 // A Hugging Face config.json as a model of random weights: what every bench and every peer is given.
 import { readJson } from "../src/files";
 import { parseModelConfig } from "../src/checkpoint/huggingface";
-import { nativeAddon, type Device, type DType, type ModelConfig, type NativeModel } from "../src/native";
+import { nativeAddon, type Device, type DType, type LoraConfig, type ModelConfig, type NativeModel } from "../src/native";
 
 export async function readConfig(path: string): Promise<ModelConfig> {
   return parseModelConfig((await readJson(path)) as Record<string, unknown>, path);
@@ -14,9 +14,11 @@ export interface ModelSetup {
   threads: number;
 }
 
-export async function randomModel(config: ModelConfig, { device, dtype, threads }: ModelSetup): Promise<NativeModel> {
+export async function randomModel(
+  config: ModelConfig, { device, dtype, threads }: ModelSetup, lora: LoraConfig | null = null,
+): Promise<NativeModel> {
   const model = new (nativeAddon().Model)(config, {
-    device, dtype, threads: device === "cpu" ? threads : 0, masters: true,
+    device, dtype, threads: device === "cpu" ? threads : 0, masters: true, lora,
   });
   await model.initialize(0, 0.02);
   return model;

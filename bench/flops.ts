@@ -2,6 +2,14 @@
 // per query head and attended position. What a peer computes besides (padding, recomputation) is not credited to it.
 import type { ModelConfig } from "../src/native";
 
+/** One token through adapters of rank r on all seven projections, forward. */
+export function adapterFlops(config: ModelConfig, r: number): number {
+  const { hiddenSize: c, numAttentionHeads, numKeyValueHeads, headDim, numHiddenLayers } = config;
+  const [queries, keys, f] = [numAttentionHeads * headDim, numKeyValueHeads * headDim, config.intermediateSize];
+  const widths = (c + queries) + 2 * (c + keys) + (queries + c) + 3 * (c + f);
+  return 2 * numHiddenLayers * r * widths;
+}
+
 /** One token forward: `attended` is the mean number of positions it sees; `scored` the share of tokens in the head. */
 export function forwardFlops(config: ModelConfig, attended: number, scored = 1): number {
   const { hiddenSize, numAttentionHeads, numKeyValueHeads, headDim, numHiddenLayers } = config;

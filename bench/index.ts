@@ -95,11 +95,15 @@ async function main(): Promise<void> {
       length: { type: "number", default: 256, describe: "tokens of a sequence" },
       prompt: { type: "number", default: 0, describe: "of these, tokens of the prompt: not scored, shared by a pair" },
       "micro-batch-tokens": { type: "number", default: 4096, describe: "rows of one forward pass" },
+      "lora-r": { type: "number", describe: "train adapters of this rank on all projections instead of the weights" },
     }), async (argv) => {
       const [threads, machine] = openMachine(argv);
       const bench = await TrainBench.open({ ...argv, threads }, machine);
-      const { device, mode, batch, length, prompt, dtype } = argv;
-      const what = { bench: "train", config: argv.config, device, mode, batch, length, prompt, dtype, threads };
+      const { device, mode, batch, length, prompt, dtype, loraR } = argv;
+      const what = {
+        bench: "train", config: argv.config, device, mode, batch, length, prompt, dtype, threads,
+        ...(loraR === undefined ? {} : { lora_r: loraR }),
+      };
       await report(what, bench, machine, argv);
     })
     .command("sample", "time decoding", (y) => y.options({

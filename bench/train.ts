@@ -1,10 +1,11 @@
 // Times the training step: SFT on packed rows, or DPO on pairs with a shared prompt and cached reference log-probs.
 // A round is one optimizer step (forward, backward, clipping, AdamW); between rounds the machine's peak is sampled.
 import { packPairs, packSft, type MicroBatch } from "../src/data/packing";
+import { TARGET_MODULES } from "../src/config/options";
 import { TrainingSession } from "../src/train/session";
 import type { ModelConfig, NativeModel } from "../src/native";
 import { randomModel, readConfig, tokenIds, type ModelSetup } from "./config";
-import { forwardFlops } from "./flops";
+import { adapterFlops, forwardFlops } from "./flops";
 import type { Machine } from "./machine";
 
 export interface TrainBenchOptions extends ModelSetup {
@@ -17,6 +18,8 @@ export interface TrainBenchOptions extends ModelSetup {
   /** Of these, tokens of the prompt, which are not scored. */
   prompt: number;
   microBatchTokens: number;
+  /** Rank of adapters on all projections, trained instead of the weights. */
+  loraR?: number | undefined;
 }
 
 export interface TrainRound {
@@ -31,9 +34,13 @@ export interface TrainRound {
 
 /** What the work of a step is, for any implementation of it. */
 function usefulFlops(config: ModelConfig, options: TrainBenchOptions): number {
-  const { mode, batch, length, prompt } = options;
+  const { mode, batch, length, prompt, loraR: r } = options;
   const sequences = mode === "dpo" ? 2 * batch : batch;
-  return 3 * sequences * length * forwardFlops(config, length / 2, (length - prompt) / length);
+  const forward = forwardFlops(config, length / 2, (length - prompt) / length);
+  if (r === undefined) return 3 * sequences * length * forward;
+  // Frozen weights have no gradient; attention is differentiated by two products for each of its own all the same.
+  const attention = forward - forwardFlops(config, 0, (length - prompt) / length);
+  return sequences * length * (2 * forward + attention + 3 * adapterFlops(config, r));
 }
 
 function batchesOf(config: ModelConfig, options: TrainBenchOptions): MicroBatch[] {
@@ -60,7 +67,10 @@ export class TrainBench {
 
   static async open(options: TrainBenchOptions, machine: Machine): Promise<TrainBench> {
     const config = await readConfig(options.config);
-    const model = await randomModel(config, options);
+    const { loraR: r } = options;
+    const lora = r === undefined ? null : { r, scale: 1, targetModules: [...TARGET_MODULES] };
+    const model = await randomModel(config, options, lora);
+    if (lora) await model.initializeAdapter(0);
     const tokens = options.microBatchTokens;
     const session = new TrainingSession({ native: model }, {
       maxTokens: tokens, maxSegments: tokens, maxSequences: tokens, training: true,
