@@ -262,6 +262,7 @@ std::set<std::pair<size_t, Way>> chosen_runs(const std::string& path, const std:
     const Coverage coverage = coverage_of(path, devices);
     std::printf("%zu kernels, %zu of them never with more than one block\n", coverage.kernels(),
                 coverage.kernels_of_one_block());
+    std::fflush(stdout);
     return coverage.choose();
   }
   std::set<std::pair<size_t, Way>> all;
