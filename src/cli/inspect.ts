@@ -2,10 +2,11 @@
 // records.
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { isAdapterDirectory } from "../checkpoint/peft";
 import { fail } from "../errors";
 import { devices } from "../model";
 import { inspectFile } from "../report/inspect-file";
-import { inspectCheckpoint } from "../report/inspect-checkpoint";
+import { inspectAdapter, inspectCheckpoint } from "../report/inspect-checkpoint";
 import { inspectRun } from "../report/inspect-run";
 import { textTable } from "../report/terminal";
 import { getTask, isProcedural, TASK_NAMES } from "../tasks";
@@ -59,6 +60,7 @@ async function inspectPath(path: string, flags: Flags): Promise<Finding> {
     const model = flags["model"];
     return inspectFile(path, typeof model === "string" ? model : undefined, templateOf(flags));
   }
+  if (await isAdapterDirectory(path)) return inspectAdapter(path);
   return existsSync(join(path, "config.json")) ? inspectCheckpoint(path) : inspectRun(path);
 }
 

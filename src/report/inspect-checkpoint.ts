@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { readJson } from "../files";
 import { planRead } from "../checkpoint/huggingface";
+import { readAdapterConfig } from "../checkpoint/peft";
 import { compact } from "./format";
 
 const SHOWN = [
@@ -32,6 +33,19 @@ export async function inspectCheckpoint(path: string): Promise<{ data: object; t
     text: [
       `${path}: ${compact(tensors)} tensors in ${files.length} file${files.length === 1 ? "" : "s"}`,
       ...shown.map(([key, value]) => `  ${key.padEnd(26)} ${JSON.stringify(value)}`),
+    ].join("\n"),
+  };
+}
+
+/** A PEFT adapter's directory: its options and the base model it names. */
+export async function inspectAdapter(path: string): Promise<{ data: object; text: string }> {
+  const { lora, base, dropout } = await readAdapterConfig(path);
+  const shown = { ...lora, lora_dropout: dropout, base_model_name_or_path: base };
+  return {
+    data: { path, adapter: shown },
+    text: [
+      `${path}: an adapter`,
+      ...Object.entries(shown).map(([key, value]) => `  ${key.padEnd(26)} ${JSON.stringify(value)}`),
     ].join("\n"),
   };
 }

@@ -90,6 +90,8 @@ describe("the verbs", () => {
     expect(drawn.length).toBe(4);
     const close = (logp: number): number => expect.closeTo(logp, 4) as unknown as number; // merging rounds the weights
     expect(await draw("whole")).toEqual(drawn.map((path) => ({ ...path, logp: close(path.logp) })));
+    expect((await done(["inspect", "refined"])).stdout)
+      .toMatch(/an adapter\n +r +4\n +lora_alpha +8\n[^]*target_modules +\["q_proj","o_proj"\]/);
     await done(["plan", "--model", "refined", "--mode", "sample", "--device", "cpu", "--prompt-length", "64",
       "--max-new-tokens", "8"]);
   });
