@@ -23,7 +23,7 @@ const std::vector<Planted>& graph_planted();
 /// Values on the heap, so that AddressSanitizer knows where they end.
 template <typename T>
 struct Values {
-  explicit Values(size_t count) : data(static_cast<T*>(std::aligned_alloc(16, count * sizeof(T)))) {
+  explicit Values(size_t count) : data(static_cast<T*>(std::aligned_alloc(16, (count * sizeof(T) + 15) / 16 * 16))) {
     for (size_t i = 0; i < count; ++i) data[i] = static_cast<T>(i);
   }
   ~Values() { std::free(data); }

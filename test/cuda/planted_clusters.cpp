@@ -32,7 +32,7 @@ __global__ void sum_over_cluster(float* out) {
   }
   if (threadIdx.x < kBlocks) {
     const unsigned to = kError == Error::wrong_rank ? threadIdx.x + 1 : threadIdx.x;
-    cluster_store(slots + rank + (kError == Error::outside ? 1 : 0), to, 1.0f + static_cast<float>(rank));
+    cluster_store(slots + rank + (kError == Error::outside ? 2 : 0), to, 1.0f + static_cast<float>(rank));
   }
   if (kError != Error::missing_arrival || threadIdx.x > 0 || rank > 0) {
     if (kError != Error::unordered) cluster_arrive();
@@ -45,7 +45,7 @@ __global__ void sum_over_cluster(float* out) {
   float sum = 0;
   for (int i = 0; i < kBlocks; ++i) sum += slots[i];
   if (threadIdx.x == 0) out[blockIdx.x] = sum;
-  if (kError == Error::ended && threadIdx.x == 0) cluster_store(slots, (rank + 1) % kBlocks, 0.0f);
+  if (kError == Error::ended && threadIdx.x == 0) cluster_store(slots + kBlocks, (rank + 1) % kBlocks, 0.0f);
   if (kError == Error::unordered) {
     cluster_arrive();
     cluster_wait();
@@ -55,14 +55,14 @@ __global__ void sum_over_cluster(float* out) {
 template <Error kError>
 bool sums() {
   Values<float> out(2 * kBlocks);
-  const size_t bytes = kBlocks * sizeof(float);
+  const size_t bytes = (kBlocks + 1) * sizeof(float);
   LAUNCH_CLUSTERS(sum_over_cluster<kError>, kBlocks, 2 * kBlocks, kThreads, bytes, nullptr, out.data);
   return std::all_of(out.data, out.data + 2 * kBlocks, [](float sum) { return sum == 10.0f; });
 }
 
 bool launches(unsigned cluster, unsigned grid) {
   Values<float> out(grid);
-  const size_t bytes = kBlocks * sizeof(float);
+  const size_t bytes = (kBlocks + 1) * sizeof(float);
   LAUNCH_CLUSTERS(sum_over_cluster<Error::none>, cluster, grid, kThreads, bytes, nullptr, out.data);
   return true;
 }
@@ -174,7 +174,7 @@ const std::vector<Planted>& cluster_planted() {
       {"a write to a block that does not exist", Finder::simulation, sums<Error::wrong_rank>},
       {"a write beyond another block's memory", Finder::simulation, sums<Error::outside>},
       {"a write to another block that no barrier orders", Finder::race, sums<Error::unordered>},
-      {"a grid that is no whole number of clusters", Finder::simulation, [] { return launches(4, 6); }},
+      {"a grid that is no whole number of clusters", Finder::simulation, [] { return launches(8, 12); }},
       {"a cluster of more blocks than there may be", Finder::simulation, [] { return launches(16, 16); }},
       {"rows in one block", Finder::nothing, [] { return head_rows(Kind::plain, {1, 2, 33, 2048, 16383, 16384}); }},
       {"rows in two and four blocks", Finder::nothing,

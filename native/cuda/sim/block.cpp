@@ -246,6 +246,7 @@ void Block::wait_for_cluster(const Site& site) {
 
 void Block::note_failure(const std::string& what) {
   failure_ = concat(what, " (block ", triple(index_), ", thread ", triple(running_->index), ")");
+  release(&end_);
 }
 
 std::string Block::deadlock() const {

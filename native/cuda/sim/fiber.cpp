@@ -28,6 +28,8 @@ __attribute__((naked, noinline)) void jump(void** /*save*/, void* /*to*/) {
 
 void prepare(Fiber& fiber, void (*entry)()) {
   fiber.asan_stack = nullptr;
+  constexpr size_t kTop = 4096;  // where the fiber was left for ever, its frames still count
+  unpoison(fiber.stack + fiber.stack_bytes - kTop, kTop);
 #if defined(CUDASIM_USE_UCONTEXT)
   getcontext(&fiber.context);
   fiber.context.uc_stack.ss_sp = const_cast<char*>(fiber.stack);
