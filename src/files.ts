@@ -3,8 +3,8 @@
 // It does NOT know what is in the files.
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { mkdir, open, readdir, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { codeOf, fail, isSelfRefineError, messageOf, SelfRefineError } from "./errors";
 import { makerOf, MARK, ownMark } from "./processes";
@@ -164,6 +164,13 @@ async function sweep(target: string): Promise<void> {
     if (of !== basename(target) || makerOf(mark).is !== "gone") continue;
     await rm(join(dirname(target), name), { recursive: true, force: true });
   }
+}
+
+/** True if `path` is `directory` or lies in it, by whatever names: what replaces the one takes the other away. */
+export async function holds(directory: string, path: string): Promise<boolean> {
+  const real = (name: string): Promise<string> => realpath(name).catch(() => resolve(name));
+  const [outer, inner] = await Promise.all([real(directory), real(path)]);
+  return `${inner}${sep}`.startsWith(outer.endsWith(sep) ? outer : `${outer}${sep}`);
 }
 
 /**

@@ -2,12 +2,12 @@
 // Loads and saves Hugging Face directories, PEFT adapters and llama2.c files. It does NOT train or sample; those take a
 // Model.
 import { extname, join, resolve } from "node:path";
-import { atomicDirectory, recoverSwap } from "./files";
+import { atomicDirectory, holds, recoverSwap } from "./files";
 import { planRead, planWrite, writeModelConfig, type FilePlan } from "./checkpoint/huggingface";
 import { readLlama2c } from "./checkpoint/llama2c";
 import {
-  findBase, isAdapterDirectory, nativeLora, planAdapterRead, planAdapterWrite, readAdapterConfig, writeAdapterConfig,
-  ADAPTER_WEIGHTS,
+  expectNoDropout, findBase, isAdapterDirectory, nativeLora, planAdapterRead, planAdapterWrite, readAdapterConfig,
+  writeAdapterConfig, ADAPTER_WEIGHTS,
 } from "./checkpoint/peft";
 import { isGpu, modelRules } from "./config/effects";
 import { loraOptions, modelOptions, TARGET_MODULES, type LoraOptions, type ModelOptions } from "./config/options";
@@ -63,8 +63,10 @@ export class Model {
     /** The config.json it came from; unknown keys are kept when it is saved. */
     private readonly sourceConfig: Record<string, unknown>,
     /** The adapters that the engine has, merged or not. */
-    private readonly nativeLora: LoraConfig | null,
-    private adapter: AdapterState | null,
+    private readonly held: AdapterState | null,
+    /** The same until they are merged. */
+    private adapter: AdapterState | null = held,
+    private adapterIsOn = true,
   ) {}
 
   /**
@@ -153,7 +155,7 @@ export class Model {
     const lora = adapter ? nativeLora(adapter.lora) : null;
     expectMemoryForModel(config, nativeOptionsOf(options, lora), job);
     const memory = nativeSync(() => new addon.Model(config, nativeOptionsOf(options, lora)));
-    return new Model(memory, config, tokenizer, options, source, lora, adapter);
+    return new Model(memory, config, tokenizer, options, source, adapter);
   }
 
   /** Runs the last part of making a model; what it made so far goes if that fails. */
@@ -210,25 +212,28 @@ export class Model {
 
   /** To call before training. @throws ERR_UNSUPPORTED for what a trained adapter would not be like; ERR_CONFIG */
   expectTrainable(): void {
-    if (this.adapter) expectStatesOfAdapters(this.options);
-    const dropout = this.adapter?.dropout ?? 0;
-    if (dropout === 0) return;
-    fail("ERR_UNSUPPORTED", `adapter_config.json: lora_dropout is ${dropout}, and none is applied in training; set it to `
-      + "0 there to train on without", { option: "lora_dropout" });
+    if (!this.adapter) return;
+    if (!this.adapterIsOn) fail("ERR_UNSUPPORTED", "the adapter is switched off; switch it on to train it");
+    expectStatesOfAdapters(this.options);
+    expectNoDropout(this.adapter.dropout);
   }
 
   /** Switches the adapters off and on: off, the model computes as its base does. @throws ERR_UNSUPPORTED without any */
   useAdapter(on: boolean): void {
     nativeSync(() => this.native.useAdapter(on));
+    this.adapterIsOn = on;
   }
 
   /**
    * Adds the adapters to the weights, in float32, then rounded to the storage type. The model is then one without
    * adapters, to be sampled, scored and saved whole; to train it, load what was saved.
-   * @throws ERR_UNSUPPORTED for a model without adapters
+   * @throws ERR_UNSUPPORTED for a model without adapters; ERR_OUT_OF_MEMORY, and the model, half merged, is disposed of
    */
   async merge(): Promise<void> {
-    await native(() => this.native.merge());
+    await native(() => this.native.merge()).catch((error: unknown) => {
+      if (codeOf(error) === "ERR_OUT_OF_MEMORY") this.dispose();
+      throw error;
+    });
     this.adapter = null;
   }
 
@@ -238,7 +243,7 @@ export class Model {
   }
 
   get nativeOptions(): NativeModelOptions {
-    return nativeOptionsOf(this.options, this.nativeLora);
+    return nativeOptionsOf(this.options, this.held && nativeLora(this.held.lora));
   }
 
   memory(): MemoryRow[] {
@@ -247,8 +252,10 @@ export class Model {
 
   /** A second model with the same weights, on the same device. */
   async clone(): Promise<Model> {
-    const copy = Model.allocate(this.config, this.tokenizer, this.options, this.sourceConfig, this.adapter);
-    await native(() => copy.native.copyFrom(this.native));
+    const copy = Model.allocate(this.config, this.tokenizer, this.options, this.sourceConfig, this.held);
+    await copy.orDispose(() => copy.native.copyFrom(this.native));
+    copy.adapter = this.adapter;
+    copy.adapterIsOn = this.adapterIsOn;
     return copy;
   }
 
@@ -262,16 +269,24 @@ export class Model {
    * names its base model. The name appears when all of it is on disk.
    * @param options `dtype` of the file: by default that of the model, and float32 for adapters. `location`: where the
    * directory will lie in the end, if not there; an adapter names its base relative to it.
-   * @throws ERR_IO when the directory exists (unless `replace`) or cannot be written
+   * @throws ERR_IO when the directory exists (unless `replace`) or cannot be written; ERR_CONFIG as expectBaseStays
    */
   async save(
     directory: string, options: { dtype?: DType; replace?: boolean; location?: string } = {},
   ): Promise<void> {
+    await this.expectBaseStays(directory);
     await atomicDirectory(directory, async (temporary) => {
       await this.tokenizer.save(temporary);
       if (this.adapter) await this.writeAdapter(temporary, this.adapter, options.location ?? directory, options.dtype);
       else await this.writeWhole(temporary, options.dtype ?? this.options.dtype);
     }, { replace: options.replace ?? false });
+  }
+
+  /** @throws ERR_CONFIG when a model in this directory's place would take away the base that the adapters need */
+  async expectBaseStays(directory: string): Promise<void> {
+    if (!this.adapter || !(await holds(directory, this.adapter.base))) return;
+    fail("ERR_CONFIG", `${directory} is or holds the base model that the adapter needs (${this.adapter.base}); choose `
+      + "another directory", { option: "output" });
   }
 
   private async writeWhole(directory: string, dtype: DType): Promise<void> {
@@ -283,11 +298,12 @@ export class Model {
   }
 
   private async writeAdapter(
-    directory: string, { lora, base, source }: AdapterState, location: string, dtype: DType = "float32",
+    directory: string, state: AdapterState, location: string, dtype: DType = "float32",
   ): Promise<void> {
-    const plan = planAdapterWrite(this.config, lora, dtype);
-    await writeAdapterConfig(directory, lora, base, location, source);
+    const plan = planAdapterWrite(this.config, state.lora, dtype);
+    await writeAdapterConfig(directory, state, location);
     await native(() => this.native.write(join(directory, ADAPTER_WEIGHTS), plan.header, plan.entries));
+    if (this.adapter !== state) fail("ERR_BUSY", "save: the adapter was merged while it was written; save the model again");
   }
 
   /** Frees the weights now instead of when the collector finds them. */

@@ -136,7 +136,14 @@ export async function findBase(directory: string, named: string | null, given?: 
   const where = named === null ? "names no base model" : `names the base model ${JSON.stringify(named)}, which is not `
     + `there (looked for ${path})`;
   return fail("ERR_IO", `${join(directory, ADAPTER_CONFIG)}: ${where}; give its directory as base_model `
-    + "(--base-model on the command line)", { path: directory, option: "base_model" });
+    + "(--base-model on the command line), or write its path there", { path: directory, option: "base_model" });
+}
+
+/** To call before training. @throws ERR_UNSUPPORTED */
+export function expectNoDropout(dropout: number): void {
+  if (dropout === 0) return;
+  fail("ERR_UNSUPPORTED", `${ADAPTER_CONFIG}: lora_dropout is ${dropout}, and none is applied in training; set it to 0 `
+    + "there to train on without", { option: "lora_dropout" });
 }
 
 /** All tensors of an adapter, in PEFT's names; rows of one rank are side by side where ours are fused. */
@@ -184,13 +191,13 @@ export function planAdapterWrite(config: ModelConfig, lora: LoraOptions, dtype: 
  * the two can be moved together. @throws ERR_IO
  */
 export async function writeAdapterConfig(
-  directory: string, lora: LoraOptions, base: string, location: string, source: Readonly<Record<string, unknown>> = {},
+  directory: string, { lora, base, dropout, source }: AdapterConfig & { base: string }, location: string,
 ): Promise<void> {
   const json = {
     ...source, peft_type: "LORA", task_type: "CAUSAL_LM",
-    base_model_name_or_path: relative(resolve(location), resolve(base)) || ".",
+    base_model_name_or_path: relative(resolve(location), resolve(base)),
     r: lora.r, lora_alpha: lora.lora_alpha, use_rslora: lora.use_rslora, target_modules: [...lora.target_modules],
-    lora_dropout: 0, bias: "none", fan_in_fan_out: false, inference_mode: true, modules_to_save: null,
+    lora_dropout: dropout, bias: "none", fan_in_fan_out: false, inference_mode: true, modules_to_save: null,
     init_lora_weights: true,
   };
   await writeFileAtomic(join(directory, ADAPTER_CONFIG), `${JSON.stringify(json, null, 2)}\n`);

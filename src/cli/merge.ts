@@ -23,9 +23,7 @@ export const mergeVerb: Verb = {
       if (!model.lora) {
         fail("ERR_CONFIG", `--model ${String(flags["model"])} is no adapter: there is nothing to merge`, { option: "model" });
       }
-      if (model.base === output) {
-        fail("ERR_CONFIG", `--output ${output} is the adapter's base model; choose another`, { option: "output" });
-      }
+      await model.expectBaseStays(output);
       await model.merge();
       await model.save(output, { replace: flags["overwrite"] === true });
       context.emit({ type: "finished", output });

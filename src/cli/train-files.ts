@@ -112,11 +112,7 @@ export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
   const model = await open(flags, context);
   try {
     context.terminal.note(`${job.stage}: ${model.size}, ${model.description}`);
-    if (model.base === output) {
-      fail("ERR_CONFIG", `--output ${output} is the base model that the adapter needs; choose another`, {
-        option: "output",
-      });
-    }
+    await model.expectBaseStays(output);
     const rows = await job.encode(model);
     const identity = await pathKey(String(flags["model"]));
     await inWork(output, identity, async (work) => {

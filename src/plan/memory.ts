@@ -67,10 +67,11 @@ function without(rows: readonly MemoryRow[], held: readonly MemoryRow[]): Memory
   return rows.map((row) => ({ ...row, bytes: Math.max(0, row.bytes - (bytes.get(row.arena) ?? 0)) }));
 }
 
-function remedy({ option, value }: PlannedJob, largest: number): string {
+function remedy({ option, value }: PlannedJob, largest: number, { lora }: NativeModelOptions): string {
   if (largest >= value) return "free some memory, and begin again";
   if (largest > 0) return `lower ${option} from ${value} to ${largest}, or free some memory`;
-  return `no ${option} is small enough: take dtype bfloat16, optim_states bfloat16 or a smaller model, or free some memory`;
+  const states = lora ? "" : ", optim_states bfloat16"; // an adapter's are float32
+  return `no ${option} is small enough: take dtype bfloat16${states} or a smaller model, or free some memory`;
 }
 
 /**
@@ -83,7 +84,7 @@ export function expectMemoryForModel(config: ModelConfig, options: NativeModelOp
   const free = nativeSync(() => nativeAddon().availableBytes(options.device));
   if (wanted <= free) return;
   const what = job?.what ?? "model";
-  const advice = job ? remedy(job, largestFitting(config, options, job, free))
+  const advice = job ? remedy(job, largestFitting(config, options, job, free), options)
     : "take dtype bfloat16 or a smaller model, or free some memory";
   fail("ERR_OUT_OF_MEMORY", `${what}: ${formatBytes(wanted)} are wanted on ${options.device}, ${formatBytes(free)} are free: `
     + `${listed(rows)}; ${advice}`, { wanted, free, rows, ...(job ? { option: job.option } : {}) });
@@ -101,6 +102,6 @@ export function expectMemory(
   if (wanted <= free) return;
   const largest = largestFitting(config, options, job, free + deviceBytes(held, options.device));
   fail("ERR_OUT_OF_MEMORY", `${job.what}: ${formatBytes(wanted)} more are wanted on ${options.device}, `
-    + `${formatBytes(free)} are free: ${listed(rows)}; ${remedy(job, largest)}`,
+    + `${formatBytes(free)} are free: ${listed(rows)}; ${remedy(job, largest, options)}`,
     { wanted, free, rows, option: job.option });
 }

@@ -10,6 +10,7 @@ import type { RunEvent } from "./events";
 import type { ModelRef } from "./model-ref";
 import { loadQuestions, type RunQuestions } from "./questions";
 import { controlStages, type NamedModel, refinementStages } from "./refinement";
+import { expectStudent } from "./stages/base";
 import { DEMONSTRATIONS_FILE, demosStage } from "./stages/demos";
 import { evaluateStage, readPredictions } from "./stages/evaluate";
 import type { PairSources } from "./stages/pairs";
@@ -77,6 +78,7 @@ export async function* runPipeline(
   control: RunControl = {},
 ): AsyncGenerator<RunEvent, RunSummary> {
   const context = new RunContext(config, new StageStore(place.directory), control);
+  await expectStudent(context);
   const questions = await loadQuestions(config);
   if (questions.leakage.dropped > 0) {
     yield {

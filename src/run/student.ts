@@ -1,8 +1,12 @@
 // The student before the method begins, and the train-side text it is made from. It does NOT instruct it.
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { planRead } from "../checkpoint/huggingface";
+import { readLlama2c } from "../checkpoint/llama2c";
+import { findBase, isAdapterDirectory, readAdapterConfig } from "../checkpoint/peft";
 import type { Demonstration } from "../data/records";
+import type { ModelConfig } from "../native";
 import { loadTokenizer } from "../text/convert";
+import type { Tokenizer } from "../text/tokenizer";
 import type { RunContext } from "./context";
 import type { RunEvent } from "./events";
 import type { ModelRef } from "./model-ref";
@@ -20,6 +24,15 @@ export interface Student {
   leakedDocuments: number;
 }
 
+/** Config and tokenizer of a model: of an adapter, those that its base has. */
+async function readSource(directory: string): Promise<{ config: ModelConfig; tokenizer: Tokenizer }> {
+  const isAdapter = await isAdapterDirectory(directory);
+  const base = isAdapter ? await findBase(directory, (await readAdapterConfig(directory)).base) : directory;
+  const isFile = extname(base) === ".bin"; // llama2.c's, whose tokenizer the adapter has
+  const { config } = isFile ? await readLlama2c(base) : await planRead(base);
+  return { config, tokenizer: await loadTokenizer(isFile ? directory : base) };
+}
+
 /** @throws what the stages throw */
 export async function* studentStages(
   context: RunContext,
@@ -29,8 +42,8 @@ export async function* studentStages(
   const scratch = context.config.student.from_scratch;
   if (scratch === undefined) {
     const model = yield* givenStage(context);
-    const { config } = await planRead(model.directory);
-    expectRoom(context, await loadTokenizer(model.directory), config.maxPositionEmbeddings, questions);
+    const { config, tokenizer } = await readSource(model.directory);
+    expectRoom(context, tokenizer, config.maxPositionEmbeddings, questions);
     return { model, leakedDocuments: 0 };
   }
   const { documents, leaked } = await plainTexts(scratch.pretrain?.data ?? [], leakTest(questions.sets));

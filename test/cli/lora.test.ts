@@ -43,6 +43,17 @@ describe("a run with adapters", () => {
     expect(existsSync(join(place.path, "run", "summary.json"))).toBe(true);
   });
 
+  test("begins with an adapter too, which phase 1 trains on", async () => {
+    const file = writeRunFile(place.path, { student: { path: stage("sft") }, dpo: { reference: "base" } });
+    await done(["run", file, "--output", "further", "--quiet"]);
+    const stages = join(place.path, "further", "stages");
+    const names = readdirSync(stages);
+    const tuned = join(stages, names.find((one) => one.startsWith("sft-"))!, "model");
+    expect(adapterOf(tuned)).toMatchObject({ r: 4, lora_alpha: 16 });
+    expect(join(tuned, String(adapterOf(tuned)["base_model_name_or_path"]))).toBe(stage("base"));
+    expect(names.filter((one) => one.startsWith("base-"))).toEqual([]);
+  });
+
   test("options of the run that would do nothing are named", async () => {
     const cases: [Record<string, unknown>, RegExp][] = [
       [{ dpo: { reference: "base" } }, /dpo\.reference has no effect as base without lora/],
@@ -109,7 +120,7 @@ describe("the verbs", () => {
       [["dpo", "--model", base, "--train", "pairs.jsonl", "--output", "x", "--reference", "base"],
         /reference base has no effect/],
       [["sft", "--model", "whole", "--train", "rows.jsonl", "--output", "whole", "--overwrite", "--lora-r", "4"],
-        /is the base model that the adapter needs/],
+        /is or holds the base model that the adapter needs/],
     ];
     for (const [args, message] of cases) {
       const outcome = await cli(args);

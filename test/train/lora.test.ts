@@ -1,6 +1,6 @@
 // Adapters as a program uses them: trained by sft and dpo, saved as PEFT directories, loaded onto their base, merged;
 // and what of PEFT's options is refused.
-import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
@@ -92,6 +92,16 @@ describe("training", () => {
     expect(rest.at(-1)!.loss).toBeLessThan(Math.LN2);
   });
 
+  test("switched off it is not trained: said before the reference is scored", async () => {
+    const model = await load("base", { lora });
+    model.useAdapter(false);
+    for (const events of [sft(model, rows, options), dpo(model, pairs, { reference: "base" })]) {
+      await expect(events.next()).rejects.toMatchObject({ code: "ERR_UNSUPPORTED", message: /switched off/ });
+    }
+    model.useAdapter(true);
+    expect((await steps(sft(model, rows, options))).length).toBeGreaterThan(0);
+  });
+
   test("reference base is the model without its adapters", async () => {
     await tuned("for-base");
     const plain = await load("base");
@@ -161,6 +171,10 @@ describe("files", () => {
     const merged = await load("to-merge");
     await merged.merge();
     expect(merged.lora).toBeNull();
+    const copy = await merged.clone();
+    models.push(copy);
+    await copy.save(at("copy"));
+    expect(await lossOf(await load("copy"))).toBeCloseTo(loss, 5);
     await merged.save(at("whole"));
     const whole = await load("whole");
     expect(whole.lora).toBeNull();
@@ -181,6 +195,22 @@ describe("files", () => {
     const found = await Model.load(join(home, "moving"), { device: "cpu", base_model: join(home, "elsewhere") });
     expect(await lossOf(found)).toBe(await lossOf(await load("moving")));
     found.dispose();
+  });
+
+  test("is never written over its base, by whatever name", async () => {
+    const home = mkdtempSync(join(directory, "home-"));
+    cpSync(at("base"), join(home, "base"), { recursive: true });
+    symlinkSync(join(home, "base"), join(home, "link"));
+    const model = await Model.load(join(home, "link"), { device: "cpu", lora });
+    models.push(model);
+    for (const name of [join(home, "base"), join(home, "link"), home]) {
+      await expect(model.save(name, { replace: true })).rejects.toMatchObject({
+        code: "ERR_CONFIG", message: /is or holds the base model that the adapter needs/,
+      });
+    }
+    await model.save(join(home, "base-2"), { replace: true });
+    expect(readFileSync(join(home, "base", "model.safetensors")).equals(readFileSync(at("base/model.safetensors"))))
+      .toBe(true);
   });
 
   test("a plan of an adapter is that of its base with such adapters", async () => {
@@ -263,6 +293,8 @@ describe("adapters of others", () => {
     await expect(steps(sft(model, rows, options)))
       .rejects.toMatchObject({ code: "ERR_UNSUPPORTED", message: /lora_dropout is 0\.1/ });
     await expect(steps(dpo(model, pairs))).rejects.toMatchObject({ code: "ERR_UNSUPPORTED" });
+    await model.save(at("as-it-was"));
+    expect(adapterJson("as-it-was")["lora_dropout"]).toBe(0.1);
   });
 
   test("a value that is no number, and a missing tensor, are named", async () => {

@@ -2,7 +2,7 @@
 // converted; a fresh model is initialised and, if asked for, reads some text first. It does NOT choose the
 // text.
 import { extname, join } from "node:path";
-import { findBase, isAdapterDirectory, readAdapterConfig } from "../../checkpoint/peft";
+import { expectNoDropout, findBase, isAdapterDirectory, readAdapterConfig } from "../../checkpoint/peft";
 import type { RunConfig } from "../../config/run-options";
 import { encodeSft, type Encoded, type EncodedSft } from "../../data/encode";
 import { fail } from "../../errors";
@@ -122,25 +122,36 @@ export async function* freshStage(
   return { key: result.key, directory: join(result.directory, MODEL_DIRECTORY), stage: result.directory };
 }
 
-/** An adapter as the student, with what stands for the bytes of both halves of it. @throws ERR_CONFIG, ERR_IO */
-async function givenAdapter(context: RunContext, path: string): Promise<ModelRef> {
+/** The base model of an adapter that can be the student. @throws ERR_CONFIG, ERR_IO, ERR_UNSUPPORTED */
+async function expectAdapter(context: RunContext, path: string): Promise<string> {
   if (context.config.lora) {
     fail("ERR_CONFIG", `lora has no effect: student.path ${path} is an adapter, which is trained on as it is; leave it out`, {
       option: "lora",
     });
   }
   expectStatesOfAdapters(context.config.model);
-  const base = await findBase(path, (await readAdapterConfig(path)).base);
-  return { key: hashJson([await pathKey(path), await pathKey(base)]), directory: path };
+  const { base, dropout } = await readAdapterConfig(path);
+  expectNoDropout(dropout);
+  return findBase(path, base);
+}
+
+/** What can be told of a student that exists before anything is made for it. @throws as the stage would */
+export async function expectStudent(context: RunContext): Promise<void> {
+  const { path } = context.config.student;
+  if (path === undefined) return;
+  if (await isAdapterDirectory(path)) return void (await expectAdapter(context, path));
+  if (context.config.dpo.reference === "base" && !context.config.lora) {
+    fail("ERR_CONFIG", `dpo.reference base has no effect: student.path ${path} is no adapter, and there is no lora; leave `
+      + "it out", { option: "dpo.reference" });
+  }
 }
 
 /** A student that exists: its directory, or its llama2.c file as a directory. */
 export async function* givenStage(context: RunContext): AsyncGenerator<RunEvent, ModelRef> {
   const { path = "", tokenizer } = context.config.student;
-  if (await isAdapterDirectory(path)) return givenAdapter(context, path);
-  if (context.config.dpo.reference === "base" && !context.config.lora) {
-    fail("ERR_CONFIG", `dpo.reference base has no effect: student.path ${path} is no adapter, and there is no lora; leave `
-      + "it out", { option: "dpo.reference" });
+  if (await isAdapterDirectory(path)) {
+    const base = await expectAdapter(context, path); // the key stands for the bytes of both halves
+    return { key: hashJson([await pathKey(path), await pathKey(base)]), directory: path };
   }
   if (extname(path) !== ".bin") return { key: await pathKey(path), directory: path };
   const inputs = {
