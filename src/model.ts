@@ -116,7 +116,7 @@ export class Model {
     const { tokenizer: given, work, ...rest } = options;
     const llama2c = extname(path) === ".bin";
     if (llama2c && !given) {
-      fail("ERR_INVALID_ARGUMENT", `${path}: a llama2.c file has no tokenizer; pass one as options.tokenizer`);
+      fail("ERR_INVALID_ARGUMENT", `${path}: a llama2.c file has no tokenizer; pass one as options.tokenizer (--tokenizer)`);
     }
     const plan = llama2c ? await readLlama2c(path) : await planRead(path);
     const tokenizer = given ?? (await Tokenizer.load(path));

@@ -3,7 +3,7 @@ import { modelRules, planRules } from "../config/effects";
 import { flagsOf, givenOptions } from "../config/flags";
 import { modelOptions, planOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
-import { formatBytes } from "../plan/memory";
+import { formatBytes, MOST_TRIED } from "../plan/memory";
 import { plan, type MemoryPlan } from "../plan/plan";
 import { textTable } from "../report/terminal";
 import { BASE_MODEL_FLAG, baseModelOf, required, textFlag } from "./common";
@@ -17,7 +17,9 @@ const integer = (value: number): string => value.toLocaleString("en-US");
 function verdict({ device, option, value, largest, available_bytes: free, fits }: MemoryPlan): string {
   if (free === null || largest === null) return `device ${device} is not here: give --memory to learn what fits`;
   const flag = `--${option.replaceAll("_", "-")}`;
-  const most = largest === 0 ? `no ${flag} is small enough` : `the largest ${flag} that fits is ${integer(largest)}`;
+  const atLeast = largest >= MOST_TRIED ? "at least " : "";
+  const most = largest === 0 ? `no ${flag} is small enough`
+    : `the largest ${flag} that fits is ${atLeast}${integer(largest)}`;
   return `${fits ? "fits" : "does NOT fit"} ${formatBytes(free)} with ${flag} ${integer(value)}; ${most}`;
 }
 

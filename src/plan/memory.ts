@@ -9,7 +9,7 @@ import type { PlannedJob } from "./work";
 
 const NOTHING: PlannedWork = { training: null, sampling: null };
 /** The search for the largest batch goes no further than this, or than what was planned. */
-const MOST = 262_144;
+export const MOST_TRIED = 262_144;
 
 export function plannedRows(config: ModelConfig, options: NativeModelOptions, work: PlannedWork): MemoryRow[] {
   return nativeSync(() => nativeAddon().plan(config, options, work));
@@ -44,7 +44,7 @@ export function largestFitting(
       return false; // past what can be counted
     }
   };
-  const most = Math.max(MOST, job.value);
+  const most = Math.max(MOST_TRIED, job.value);
   let [below, above] = [0, 1];
   while (above <= most && fits(above)) [below, above] = [above, 2 * above];
   if (above > most) return most;
