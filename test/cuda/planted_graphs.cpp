@@ -16,21 +16,28 @@ void check(cudaError_t status, const char* what) {
   if (status != cudaSuccess) throw std::runtime_error(what);
 }
 
+/// A stream and what is recorded on it; given back however a test ends, for a leak would count as found.
+struct Recording {
+  ~Recording() {
+    if (exec != nullptr) cudaGraphExecDestroy(exec);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    if (stream != nullptr) cudaStreamDestroy(stream);
+  }
+  cudaStream_t stream = nullptr;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+};
+
 /// What `work` does between the beginning and the end of a capture, launched `times` times.
 template <typename Work>
 void repeat(int times, const Work& work) {
-  cudaStream_t stream{};
-  cudaGraph_t graph{};
-  cudaGraphExec_t exec{};
-  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "begin");
-  work(stream);
-  check(cudaStreamEndCapture(stream, &graph), "end");
-  check(cudaGraphInstantiateWithFlags(&exec, graph, 0), "instantiate");
-  for (int i = 0; i < times; ++i) check(cudaGraphLaunch(exec, stream), "launch");
-  cudaGraphExecDestroy(exec);
-  cudaGraphDestroy(graph);
-  cudaStreamDestroy(stream);
+  Recording recording;
+  check(cudaStreamCreateWithFlags(&recording.stream, cudaStreamNonBlocking), "stream");
+  check(cudaStreamBeginCapture(recording.stream, cudaStreamCaptureModeThreadLocal), "begin");
+  work(recording.stream);
+  check(cudaStreamEndCapture(recording.stream, &recording.graph), "end");
+  check(cudaGraphInstantiateWithFlags(&recording.exec, recording.graph, 0), "instantiate");
+  for (int i = 0; i < times; ++i) check(cudaGraphLaunch(recording.exec, recording.stream), "launch");
 }
 
 /// `term` of then is added once for each launch, whatever the variable holds by then; nothing while it is captured.
