@@ -237,10 +237,9 @@ void Gemm::pack_shared(const PackJob& job) {
 }
 
 /// Room for the panels of A that each thread packs for itself, where A is neither packed for all nor used in place.
-void Gemm::prepare_own_a(const GemmArgs& args, const Plan& plan, Part& part, HugeBuffer& area) {
+void Gemm::prepare_own_a(const GemmArgs& args, const Plan& plan, Part& part, int64_t rows, HugeBuffer& area) {
   if (part.a != nullptr) return;
-  const TileCut cut(part.c.rows, part.c.columns, kernels_, pool_.threads());
-  const PackJob own = describe_a(kernels_, args, 0, cut.most_rows(), 0, plan.block);
+  const PackJob own = describe_a(kernels_, args, 0, rows, 0, plan.block);
   part.own_a_stride = spread(own.panel_end * own.panel_stride);
   area.reserve(part.own_a_stride * pool_.threads() * 4, kWorkArea, pool_.working());
   part.own_a = area.as<uint32_t>();
@@ -248,9 +247,9 @@ void Gemm::prepare_own_a(const GemmArgs& args, const Plan& plan, Part& part, Hug
 
 void Gemm::multiply_part(const GemmArgs& args, const Plan& plan, Part& part) {
   const bool pairs = part.last && args.k2 > 0;
-  const TileCut cut(part.c.rows, part.c.columns, kernels_, pool_.threads());
   prepare(args, plan, part, first_);
-  prepare_own_a(args, plan, part, first_.a);
+  const TileCut cut(part.c.rows, part.c.columns, part.a == nullptr, kernels_, pool_.threads());
+  prepare_own_a(args, plan, part, cut.most_rows(), first_.a);
   // Sums of the blocks of k so far: of a whole part of C if it is visited once per range, else of the tile in work.
   part.sums_ld = round_up(part.whole ? cut.most_columns() : part.c.columns, kernels_.columns);
   part.sums_stride = part.whole ? spread(cut.most_rows() * part.sums_ld) : 0;
@@ -270,7 +269,7 @@ void Gemm::multiply_part(const GemmArgs& args, const Plan& plan, Part& part) {
     part2.steps = plan2.steps;
     part2.a = nullptr;
     prepare(args2, plan2, part2, second_);
-    prepare_own_a(args2, plan2, part2, second_.a);
+    prepare_own_a(args2, plan2, part2, cut.most_rows(), second_.a);
   }
   pool_.parallel_for(cut.tiles(), [&](int64_t task, int thread) {
     const Tile tile = cut.tile(task);

@@ -92,7 +92,7 @@ class Gemm {
   void prepare(const GemmArgs& args, const Plan& plan, Part& part, Areas& areas);
   void prepare_a(const GemmArgs& args, const Plan& plan, Part& part, HugeBuffer& area);
   void prepare_b(const GemmArgs& args, const Plan& plan, Part& part, HugeBuffer& area);
-  void prepare_own_a(const GemmArgs& args, const Plan& plan, Part& part, HugeBuffer& area);
+  void prepare_own_a(const GemmArgs& args, const Plan& plan, Part& part, int64_t rows, HugeBuffer& area);
   void pack_shared(const PackJob& job);
   void multiply_part(const GemmArgs& args, const Plan& plan, Part& part);
   void multiply_tile(const GemmArgs& args, const Plan& plan, const Part& part, gemm::Tile tile, int thread);

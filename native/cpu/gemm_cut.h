@@ -52,12 +52,14 @@ struct Tile {
 
 /// How a block of C is cut into tiles. Many rows: each thread begins with an equal share of the rows, in tiles that
 /// take all columns, so that A is read by one thread alone; the last tile rows of a share are cut by columns as well,
-/// so that the threads can finish together. Few rows, as in decoding: A is shared and columns alone are cut.
+/// so that the threads can finish together, unless each tile has to pack its A. Few rows, as in decoding: A is shared
+/// and columns alone are cut.
 class TileCut {
  public:
   static bool few(int64_t rows) { return rows <= kFewRows; }
 
-  TileCut(int64_t rows, int64_t columns, const GemmKernels& kernels, int threads) : rows_(rows), columns_(columns) {
+  TileCut(int64_t rows, int64_t columns, bool packs_a, const GemmKernels& kernels, int threads)
+      : rows_(rows), columns_(columns) {
     int64_t wanted;
     if (few(rows)) {
       panel_rows_ = rows;
@@ -67,7 +69,7 @@ class TileCut {
       panel_rows_ = kernels.rows;
       shares_ = threads;
       tall_ = std::max(divide_up(divide_up(rows, threads), kMaxTileRows), kTileRowsPerThread);
-      whole_ = threads == 1 ? tall_ : tall_ - kCutRows;
+      whole_ = threads == 1 || packs_a ? tall_ : tall_ - kCutRows;
       wanted = divide_up(columns, kPiecesOfCutRow);
     }
     panels_ = divide_up(rows, panel_rows_);
