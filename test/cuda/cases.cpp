@@ -102,7 +102,7 @@ class Placed {
       const size_t shift = aligned ? 0 : static_cast<size_t>(size_of(stored.shape.dtype));
       std::unique_ptr<char, decltype(&std::free)> memory(
           static_cast<char*>(std::malloc(shift + stored.bytes.size())), &std::free);
-      std::memcpy(memory.get() + shift, stored.bytes.data(), stored.bytes.size());
+      if (!stored.bytes.empty()) std::memcpy(memory.get() + shift, stored.bytes.data(), stored.bytes.size());
       Tensor tensor = stored.shape;
       tensor.data = memory.get() + shift;
       tensors_[id] = tensor;
