@@ -2,6 +2,7 @@
 // machines change speed by a factor of two within a minute, GPUs their clock, so only ratios mean something.
 import { cpus, hostname } from "node:os";
 import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import { nativeAddon, type Device, type DType } from "../src/native";
 
 interface PeakMeter {
@@ -39,9 +40,18 @@ const READ_BYTES = 2 ** 28;
 
 const slug = (text: string): string => text.trim().replace(/[^A-Za-z0-9]+/g, "-").toLowerCase();
 
+/** "family 26 model 2": generations share one model name on rented machines. Empty where Linux does not tell. */
+function cpuGeneration(): string {
+  const path = "/proc/cpuinfo";
+  const text = existsSync(path) ? readFileSync(path, "utf8") : "";
+  const [family, model] = ["cpu family", "model"].map((key) => new RegExp(`^${key}\\s*: (\\d+)$`, "m").exec(text)?.[1]);
+  return family === undefined || model === undefined ? "" : `family ${family} model ${model}`;
+}
+
 /** Names a kind of machine without naming a machine. */
 function cpuName(): string {
-  return `${slug(cpus()[0]?.model ?? "unknown cpu")}-${cpus().length}cpu`.replace(/-+/g, "-");
+  const parts = [cpus()[0]?.model ?? "unknown cpu", cpuGeneration(), `${cpus().length}cpu`];
+  return slug(parts.filter((part) => part !== "").join(" "));
 }
 
 export class Cpu implements Machine {
