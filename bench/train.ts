@@ -85,13 +85,11 @@ export class TrainBench {
   private async accumulate(): Promise<number> {
     let loss = 0;
     const pairs = this.options.batch;
-    for (const batch of this.batches) {
-      const size = batch.fill(this.session.inputs);
-      const preference = {
-        loss: "sigmoid" as const, lengthNormalize: false, beta: 0.1, labelSmoothing: 0, pairWeight: 1 / pairs, nllWeight: 0,
-      };
-      const result = this.options.mode === "sft"
-        ? await this.session.sft(size) : await this.session.dpo(size, preference);
+    const preference = {
+      loss: "sigmoid" as const, lengthNormalize: false, beta: 0.1, labelSmoothing: 0, pairWeight: 1 / pairs, nllWeight: 0,
+    };
+    for await (const { result } of this.session.inTurn(this.batches, (size) => (
+      this.options.mode === "sft" ? this.session.sft(size) : this.session.dpo(size, preference)))) {
       loss += result.loss;
     }
     return loss;
@@ -105,6 +103,7 @@ export class TrainBench {
       learningRate: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01, maxGradNorm: 1, step: ++this.step,
       seed: 0,
     });
+    this.model.parameterView("model.norm.weight"); // waits: a GPU may still be at it
     const seconds = (performance.now() - started) / 1000;
     const { mode, batch, length } = this.options;
     const flops = usefulFlops(this.config, this.options) / seconds;

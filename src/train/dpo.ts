@@ -83,8 +83,8 @@ class PairGradient {
     private readonly options: DpoOptions,
   ) {}
 
-  /** Adds the gradient of the mean loss over these pairs. */
-  async accumulate(group: readonly number[]): Promise<DpoGroupResult> {
+  /** Packs these pairs; what is returned adds the gradient of the mean loss over them. */
+  pack(group: readonly number[]): () => Promise<DpoGroupResult> {
     const pairs = group.map((index) => this.pairs[index]!);
     const weights = this.preference(pairs);
     const scores: PairScore[] = [];
@@ -92,16 +92,19 @@ class PairGradient {
     const result = { loss: 0, rowTokens, scoredTokens: 0, inputTokens: 0 };
     const membersOf = (batch: MicroBatch): number[] => batch.members.map((member) => group[member]!);
     const batches = packPairs(pairs, this.options.micro_batch_tokens);
-    for await (const { batch, result: { loss } } of this.session.inTurn(batches, (size, one) => {
+    const turns = this.session.inTurn(batches, (size, one) => {
       this.putReference(membersOf(one));
       return this.session.dpo(size, weights);
-    })) {
-      result.loss += loss;
-      result.scoredTokens += batch.scoredTokens;
-      result.inputTokens += batch.size.tokens;
-      membersOf(batch).forEach((index, k) => scores.push(this.score(index, k)));
-    }
-    return { ...result, metrics: meanMetrics(scores, this.options) };
+    });
+    return async () => {
+      for await (const { batch, result: { loss } } of turns) {
+        result.loss += loss;
+        result.scoredTokens += batch.scoredTokens;
+        result.inputTokens += batch.size.tokens;
+        membersOf(batch).forEach((index, k) => scores.push(this.score(index, k)));
+      }
+      return { ...result, metrics: meanMetrics(scores, this.options) };
+    };
   }
 
   private preference(pairs: readonly EncodedPair[]): PreferenceOptions {
@@ -202,7 +205,7 @@ export async function* dpo(
         data: hashJson(pairs.map(({ promptIds, chosenIds, rejectedIds }) => [promptIds, chosenIds, rejectedIds])),
         reference: hashJson([Array.from(reference.chosen), Array.from(reference.rejected)]),
       }),
-      accumulate: (group) => gradient.accumulate(group),
+      pack: (group) => gradient.pack(group),
     }, control)) {
       steps = step.totalSteps;
       yield { ...stepEvent(step), ...step.result.metrics };

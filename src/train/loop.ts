@@ -1,6 +1,7 @@
 // The optimizer's loop, the same for every loss: groups of items in a seeded order, the gradient of a group, the
 // schedule, the update, checkpoints. A resumed loop does exactly what an uninterrupted one does.
-// It does NOT know what an item is: a loss brings `accumulate`.
+// A group is drawn and packed while the trainer is busy with the one before.
+// It does NOT know what an item is: a loss brings `pack`.
 import type { SftOptions } from "../config/options";
 import type { Encoded } from "../data/encode";
 import { OrderCursor, type OrderState } from "../data/order";
@@ -50,8 +51,18 @@ export interface LoopJob<R extends GroupResult> {
   options: LoopOptions;
   /** Stands for the data, the model as it begins and the loss: a checkpoint of other ones is refused. */
   identity: () => Promise<unknown>;
-  /** Adds the gradient of the mean loss over these items. */
-  accumulate: (items: readonly number[]) => Promise<R>;
+  /**
+   * Writes the first micro-batch of these items into the session's inputs; what is returned, called before the next
+   * `pack`, adds the gradient of the mean loss over them.
+   */
+  pack: (items: readonly number[]) => () => Promise<R>;
+}
+
+/** A group that was drawn, with the order before and after it. */
+interface Drawn<R extends GroupResult> {
+  accumulate: () => Promise<R>;
+  before: OrderState;
+  after: OrderState;
 }
 
 export interface LoopStep<R extends GroupResult> {
@@ -128,18 +139,25 @@ export async function* optimize<R extends GroupResult>(
   const cursor = new OrderCursor(count, options.seed, true, saved?.order);
   const total = totalSteps(count, options);
   let numTokens = saved?.numTokens ?? 0;
+  const draw = (): Drawn<R> => {
+    const before = cursor.state;
+    const accumulate = job.pack(cursor.take(options.batch_size));
+    return { accumulate, before, after: cursor.state };
+  };
+  let next: Drawn<R> | undefined;
   for (let step = (saved?.step ?? 0) + 1; step <= total; step++) {
-    const before: SavedLoop = { step: step - 1, order: cursor.state, numTokens };
+    const group = next ?? draw();
+    const before: SavedLoop = { step: step - 1, order: group.before, numTokens };
     if (control.signal?.aborted) {
       await checkpoints.save(before);
       control.signal.throwIfAborted();
     }
     if (checkpoints.due) await checkpoints.save(before);
     const started = performance.now();
-    const result = await job.accumulate(cursor.take(options.batch_size));
+    const result = await group.accumulate();
     numTokens += result.rowTokens;
     const learningRate = learningRateAt(step, total, options);
-    const { gradNorm } = await session.update({
+    const updated = session.update({
       learningRate,
       beta1: options.adam_beta1,
       beta2: options.adam_beta2,
@@ -149,7 +167,9 @@ export async function* optimize<R extends GroupResult>(
       step,
       seed: options.seed,
     });
-    const epoch = cursor.state.epoch + cursor.state.offset / count;
+    next = step < total ? draw() : undefined;
+    const { gradNorm } = await updated;
+    const epoch = group.after.epoch + group.after.offset / count;
     const seconds = (performance.now() - started) / 1000;
     yield { step, totalSteps: total, epoch, learningRate, gradNorm, numTokens, seconds, result };
   }

@@ -45,12 +45,20 @@ export class TrainingSession {
 
   /**
    * Does `work`, one of the calls below, for each batch in turn, and writes the next into `inputs` while the trainer
-   * works: a call takes its batch over before it returns. Yields when a batch is done, with `outputs` of that batch.
+   * works: a call takes its batch over before it returns. The first is written at once, whatever the trainer does.
+   * Yields when a batch is done, with `outputs` of that batch.
    */
-  async *inTurn<R>(
+  inTurn<R>(
     batches: readonly MicroBatch[], work: (size: BatchSize, batch: MicroBatch) => Promise<R>,
   ): AsyncGenerator<{ batch: MicroBatch; result: R }, void, undefined> {
-    let size = batches[0]?.fill(this.inputs);
+    return this.eachInTurn(batches, batches[0]?.fill(this.inputs), work);
+  }
+
+  private async *eachInTurn<R>(
+    batches: readonly MicroBatch[], first: BatchSize | undefined,
+    work: (size: BatchSize, batch: MicroBatch) => Promise<R>,
+  ): AsyncGenerator<{ batch: MicroBatch; result: R }, void, undefined> {
+    let size = first;
     for (const [index, batch] of batches.entries()) {
       const pending = work(size!, batch);
       size = batches[index + 1]?.fill(this.inputs);

@@ -26,19 +26,22 @@ function encode(model: Model, data: SftData, options: SftOptions): Encoded<Encod
   });
 }
 
-/** Adds the gradient of the mean loss over the scored tokens of `rows`. */
-async function accumulate(
+/** Packs `rows`; what is returned adds the gradient of the mean loss over their scored tokens. */
+function pack(
   session: TrainingSession, rows: readonly PackedExample[], options: SftOptions,
-): Promise<GroupResult> {
+): () => Promise<GroupResult> {
   const rowTokens = rows.reduce((sum, row) => sum + row.promptIds.length + row.completionIds.length, 0);
   const result: GroupResult = { loss: 0, rowTokens, scoredTokens: 0, inputTokens: 0 };
   const batches = packSft(rows, options.micro_batch_tokens, { promptLoss: !options.completion_only_loss });
-  for await (const done of session.inTurn(batches, (size) => session.sft(size))) {
-    result.loss += done.result.loss;
-    result.scoredTokens += done.batch.scoredTokens;
-    result.inputTokens += done.batch.size.tokens;
-  }
-  return result;
+  const turns = session.inTurn(batches, (size) => session.sft(size));
+  return async () => {
+    for await (const done of turns) {
+      result.loss += done.result.loss;
+      result.scoredTokens += done.batch.scoredTokens;
+      result.inputTokens += done.batch.size.tokens;
+    }
+    return result;
+  };
 }
 
 /** The part of a step's event that every loss has. */
@@ -84,7 +87,7 @@ export async function* sft(
         model: await identityOf(model),
         data: hashJson(examples.map(({ promptIds, completionIds }) => [promptIds, completionIds])),
       }),
-      accumulate: (group) => accumulate(session, group.map((index) => examples[index]!), parsed),
+      pack: (group) => pack(session, group.map((index) => examples[index]!), parsed),
     }, control)) {
       steps = step.totalSteps;
       yield stepEvent(step);
