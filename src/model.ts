@@ -225,6 +225,20 @@ export class Model {
   }
 
   /**
+   * Does one call of the engine with the adapters off. Nobody else finds them so: the call keeps the model busy.
+   * @throws ERR_UNSUPPORTED without any; ERR_BUSY; what the call throws
+   */
+  async asBase<T>(call: () => Promise<T>): Promise<T> {
+    const wasOn = this.adapterIsOn;
+    this.useAdapter(false);
+    try {
+      return await call();
+    } finally {
+      this.useAdapter(wasOn);
+    }
+  }
+
+  /**
    * Adds the adapters to the weights, in float32, then rounded to the storage type. The model is then one without
    * adapters, to be sampled, scored and saved whole; to train it, load what was saved.
    * @throws ERR_UNSUPPORTED for a model without adapters; ERR_OUT_OF_MEMORY, and the model, half merged, is disposed of

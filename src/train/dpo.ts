@@ -12,7 +12,7 @@ import type { Model } from "../model";
 import type { PreferenceOptions } from "../native";
 import { expectMemory } from "../plan/memory";
 import { dpoCapacity, rowLengths, trainingJob } from "../plan/work";
-import type { DpoEvent, DpoStepEvent, ReferenceEvent } from "./events";
+import type { DpoEvent, DpoStepEvent } from "./events";
 import { identityOf, isEncoded, optimize, type GroupResult, type TrainingControl } from "./loop";
 import { scoreReference, type ReferenceLogps } from "./reference";
 import { TrainingSession } from "./session";
@@ -154,20 +154,6 @@ function expectReference(model: Model, { reference }: DpoOptions): void {
     { option: "reference" });
 }
 
-/** Fills the reference's scores: of the model as it is, or with its adapters off. */
-async function* score(
-  model: Model, session: TrainingSession, pairs: readonly EncodedPair[], options: DpoOptions, into: ReferenceLogps,
-  signal?: AbortSignal,
-): AsyncGenerator<ReferenceEvent, void, undefined> {
-  const ofBase = options.reference === "base";
-  if (ofBase) model.useAdapter(false);
-  try {
-    yield* scoreReference(session, pairs, options.micro_batch_tokens, into, signal);
-  } finally {
-    if (ofBase) model.useAdapter(true);
-  }
-}
-
 /**
  * Refines `model` in place; one event per optimizer step. The reference is the model as it is when the call begins, or
  * its base (options.reference).
@@ -191,7 +177,7 @@ export async function* dpo(
     const reference = control.reference
       ?? { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };
     if (control.reference) checkReference(reference, pairs.length);
-    else yield* score(model, session, pairs, parsed, reference, control.signal);
+    else yield* scoreReference(model, session, pairs, parsed, reference, control.signal);
     yield { type: "reference_logps", ...reference };
     const gradient = new PairGradient(session, pairs, reference, parsed);
     let steps = 0;

@@ -1,8 +1,11 @@
 // Log-probabilities of every pair under the frozen reference, once, before the first update. The model is the reference
 // then, and the session is the one that will train: so at step 0 every reward is 0 and the sigmoid loss ln 2, exactly.
-// It does NOT know losses.
+// Or its adapters are off, in each call of the engine alone. It does NOT know losses.
+import type { DpoOptions } from "../config/options";
 import type { EncodedPair } from "../data/encode";
 import { packPairs } from "../data/packing";
+import type { Model } from "../model";
+import type { BatchSize } from "../native";
 import type { ReferenceEvent } from "./events";
 import type { TrainingSession } from "./session";
 
@@ -15,17 +18,21 @@ export interface ReferenceLogps {
 /** Pairs are packed in groups of this many, so that one group's bookkeeping stays small and progress shows. */
 const GROUP = 256;
 
-/** Fills `into`; yields after each micro-batch. @throws the signal's reason when aborted */
+/**
+ * Fills `into`; yields after each micro-batch, with the model as it was given. @throws the signal's reason when aborted
+ */
 export async function* scoreReference(
-  session: TrainingSession, pairs: readonly EncodedPair[], microBatchTokens: number, into: ReferenceLogps,
-  signal?: AbortSignal,
+  model: Model, session: TrainingSession, pairs: readonly EncodedPair[],
+  options: Pick<DpoOptions, "reference" | "micro_batch_tokens">, into: ReferenceLogps, signal?: AbortSignal,
 ): AsyncGenerator<ReferenceEvent, void, undefined> {
+  const score = (size: BatchSize): Promise<void> =>
+    options.reference === "base" ? model.asBase(() => session.logps(size)) : session.logps(size);
   let finished = 0;
   for (let start = 0; start < pairs.length; start += GROUP) {
-    const batches = packPairs(pairs.slice(start, start + GROUP), microBatchTokens);
+    const batches = packPairs(pairs.slice(start, start + GROUP), options.micro_batch_tokens);
     for await (const { batch } of session.inTurn(batches, (size) => {
       signal?.throwIfAborted();
-      return session.logps(size);
+      return score(size);
     })) {
       batch.members.forEach((member, k) => {
         into.chosen[start + member] = session.outputs.sequenceLogps[2 * k]!;

@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { Model, dpo, plan, sft, trainBpe, type DpoOptions, type FreshLora, type LoadOptions, type SftOptions } from "../../src";
+import { Model, dpo, plan, sample, sft, trainBpe, type DpoOptions, type FreshLora, type LoadOptions, type SftOptions } from "../../src";
 import { readHeader } from "../../src/checkpoint/safetensors";
 import type { ModelConfig } from "../../src/native";
 import { Tokenizer } from "../../src/text/tokenizer";
@@ -120,6 +120,31 @@ describe("training", () => {
     expect(fresh!.loss).toBeCloseTo(Math.LN2, 7);
     await expect(steps(dpo(plain, pairs, { reference: "base" })))
       .rejects.toMatchObject({ code: "ERR_CONFIG", message: /reference base has no effect: the model has no adapters/ });
+  });
+
+  test("reference base: within the loop the adapters are on, whatever is done with the model there", async () => {
+    await tuned("sampled-within");
+    const model = await load("sampled-within");
+    const draw = async (): Promise<number[]> => {
+      const prompts = [{ prompt: rows[0]!.prompt }];
+      for await (const event of sample(model, prompts, { temperature: 0, max_new_tokens: 6 })) {
+        if (event.type === "sample") return [...event.logps];
+      }
+      throw new Error("no sample");
+    };
+    const adapted = await draw();
+    model.useAdapter(false);
+    expect(await draw()).not.toEqual(adapted);
+    model.useAdapter(true);
+    const given: Partial<DpoOptions> = { batch_size: 12, reference: "base", micro_batch_tokens: 64, learning_rate: 1e-30 };
+    const seen = new Set<string>();
+    for await (const { type } of dpo(model, pairs, given)) {
+      seen.add(type);
+      expect(await draw()).toEqual(adapted); // a step that does not move leaves it so too
+    }
+    expect([...seen]).toEqual(["reference", "reference_logps", "step", "trained"]);
+    await expect(model.asBase(() => Promise.reject(new Error("no")))).rejects.toThrow("no");
+    expect(await draw()).toEqual(adapted);
   });
 
   test("an interrupted training ends bit for bit as one that was not", async () => {
