@@ -1,12 +1,13 @@
 // A language model in memory: its weights on a device, its config and its tokenizer, and adapters if it has some.
 // Loads and saves Hugging Face directories, PEFT adapters and llama2.c files. It does NOT train or sample; those take a
 // Model.
-import { extname, join, resolve } from "node:path";
+import { extname, join } from "node:path";
 import { atomicDirectory, holds, recoverSwap } from "./files";
+import { baseAt, findBase, type BaseModel } from "./checkpoint/adapter-base";
 import { planRead, planWrite, writeModelConfig, type FilePlan } from "./checkpoint/huggingface";
 import { readLlama2c } from "./checkpoint/llama2c";
 import {
-  expectNoDropout, findBase, isAdapterDirectory, nativeLora, planAdapterRead, planAdapterWrite, readAdapterConfig,
+  expectNoDropout, isAdapterDirectory, nativeLora, planAdapterRead, planAdapterWrite, readAdapterConfig,
   writeAdapterConfig, ADAPTER_WEIGHTS,
 } from "./checkpoint/peft";
 import { isGpu, modelRules } from "./config/effects";
@@ -46,8 +47,8 @@ export interface LoadOptions extends Partial<ModelOptions> {
 /** The adapters of a model. */
 interface AdapterState {
   lora: LoraOptions;
-  /** Directory, or llama2.c file, of the weights below them. */
-  base: string;
+  /** The weights below them. */
+  base: BaseModel;
   /** Dropout that adapter_config.json asks for. */
   dropout: number;
   /** adapter_config.json as it was read. */
@@ -85,7 +86,7 @@ export class Model {
     const { seed = 0, ...given } = lora;
     const parsed = parseOptions(loraOptions, given, "lora");
     const target_modules = TARGET_MODULES.filter((name) => parsed.target_modules.includes(name));
-    const adapter = { lora: { ...parsed, target_modules }, base: resolve(path), dropout: 0, source: {} };
+    const adapter = { lora: { ...parsed, target_modules }, base: baseAt(path), dropout: 0, source: {} };
     const model = await Model.loadBase(path, rest, adapter);
     await model.orDispose(() => model.native.initializeAdapter(seed));
     return model;
@@ -100,9 +101,9 @@ export class Model {
     const { lora, dropout, source, base: named } = await readAdapterConfig(path);
     const base = await findBase(path, named, given);
     // A directory's tokenizer is read with its configs, which name the tokens that end a text.
-    const own = rest.tokenizer ?? (extname(base) === ".bin" ? await Tokenizer.load(path) : undefined);
+    const own = rest.tokenizer ?? (extname(base.path) === ".bin" ? await Tokenizer.load(path) : undefined);
     const adapter = { lora, base, dropout, source };
-    const model = await Model.loadBase(base, { ...rest, ...(own ? { tokenizer: own } : {}) }, adapter);
+    const model = await Model.loadBase(base.path, { ...rest, ...(own ? { tokenizer: own } : {}) }, adapter);
     await model.orDispose(async () => {
       const plan = await planAdapterRead(path, model.config, lora);
       await model.readWeights([plan]);
@@ -194,7 +195,7 @@ export class Model {
 
   /** Where the weights below its adapters were read from; null without adapters. */
   get base(): string | null {
-    return this.adapter?.base ?? null;
+    return this.adapter?.base.path ?? null;
   }
 
   /** Parameters that training changes: those of the adapters, or all. */
@@ -280,9 +281,10 @@ export class Model {
 
   /**
    * Writes a Hugging Face directory that transformers and vLLM load; of a model with adapters a PEFT directory, which
-   * names its base model. The name appears when all of it is on disk.
+   * names its base model: on the hub as the adapter that was read did, else by its path. The directory appears when all
+   * of it is on disk.
    * @param options `dtype` of the file: by default that of the model, and float32 for adapters. `location`: where the
-   * directory will lie in the end, if not there; an adapter names its base relative to it.
+   * directory will lie in the end, if not there: an adapter keeps the way to its base from there.
    * @throws ERR_IO when the directory exists (unless `replace`) or cannot be written; ERR_CONFIG as expectBaseStays
    */
   async save(
@@ -298,8 +300,8 @@ export class Model {
 
   /** @throws ERR_CONFIG when a model in this directory's place would take away the base that the adapters need */
   async expectBaseStays(directory: string): Promise<void> {
-    if (!this.adapter || !(await holds(directory, this.adapter.base))) return;
-    fail("ERR_CONFIG", `${directory} is or holds the base model that the adapter needs (${this.adapter.base}); choose `
+    if (!this.adapter || !(await holds(directory, this.adapter.base.path))) return;
+    fail("ERR_CONFIG", `${directory} is or holds the base model that the adapter needs (${this.adapter.base.path}); choose `
       + "another directory", { option: "output" });
   }
 

@@ -1,13 +1,13 @@
 // PEFT's adapter directories as plans: adapter_config.json, and which bytes of adapter_model.safetensors are which rows
 // of which adapter. What PEFT can do and the engine does not is refused by name, for an adapter that is half understood
 // computes another model. It does NOT read or write weights, nor find a base model's files.
-import { stat } from "node:fs/promises";
-import { isAbsolute, join, relative, resolve } from "node:path";
+import { join } from "node:path";
 import { TARGET_MODULES, type LoraOptions, type TargetModule } from "../config/options";
 import { fail } from "../errors";
 import { readJson, writeFileAtomic } from "../files";
 import type { DType, LoraConfig, ModelConfig } from "../native";
 import { fileExists, isObject } from "../text/tokenizer-files";
+import { writeBase, type BaseModel } from "./adapter-base";
 import { planTensors, planTensorWrite, type FilePlan, type WritePlan } from "./huggingface";
 import { type CheckpointEntry, checkpointEntries } from "./parameters";
 
@@ -128,17 +128,6 @@ export async function readAdapterConfig(directory: string): Promise<AdapterConfi
   return { lora, base: typeof base === "string" && base !== "" ? base : null, dropout, source: { ...json } };
 }
 
-/** The base model of an adapter: the path given, or the one it names. @throws ERR_IO with the option that helps */
-export async function findBase(directory: string, named: string | null, given?: string): Promise<string> {
-  if (given !== undefined) return resolve(given);
-  const path = named === null ? undefined : isAbsolute(named) ? named : resolve(directory, named);
-  if (path !== undefined && (await stat(path).catch(() => undefined))) return path;
-  const where = named === null ? "names no base model" : `names the base model ${JSON.stringify(named)}, which is not `
-    + `there (looked for ${path})`;
-  return fail("ERR_IO", `${join(directory, ADAPTER_CONFIG)}: ${where}; give its directory as base_model `
-    + "(--base-model on the command line), or write its path there", { path: directory, option: "base_model" });
-}
-
 /** To call before training. @throws ERR_UNSUPPORTED */
 export function expectNoDropout(dropout: number): void {
   if (dropout === 0) return;
@@ -187,18 +176,20 @@ export function planAdapterWrite(config: ModelConfig, lora: LoraOptions, dtype: 
 }
 
 /**
- * Writes adapter_config.json into `directory`. `base` is written relative to `location`, where the adapter will lie:
- * the two can be moved together. @throws ERR_IO
+ * Writes adapter_config.json and where the base model is into `directory`, whose files will lie at `location`.
+ * @throws ERR_IO
  */
 export async function writeAdapterConfig(
-  directory: string, { lora, base, dropout, source }: AdapterConfig & { base: string }, location: string,
+  directory: string, { lora, base, dropout, source }: Omit<AdapterConfig, "base"> & { base: BaseModel }, location: string,
 ): Promise<void> {
+  const isSame = source["base_model_name_or_path"] === base.name;
   const json = {
     ...source, peft_type: "LORA", task_type: "CAUSAL_LM",
-    base_model_name_or_path: relative(resolve(location), resolve(base)),
+    base_model_name_or_path: base.name, revision: base.revision ?? (isSame ? source["revision"] : null) ?? null,
     r: lora.r, lora_alpha: lora.lora_alpha, use_rslora: lora.use_rslora, target_modules: [...lora.target_modules],
     lora_dropout: dropout, bias: "none", fan_in_fan_out: false, inference_mode: true, modules_to_save: null,
     init_lora_weights: true,
   };
   await writeFileAtomic(join(directory, ADAPTER_CONFIG), `${JSON.stringify(json, null, 2)}\n`);
+  await writeBase(directory, base, location);
 }

@@ -12,6 +12,7 @@ import type { Split } from "../data/records";
 import { fail } from "../errors";
 import { recoverSwap } from "../files";
 import { deviceReason, Model, untrained, type LoadOptions } from "../model";
+import { modelKey } from "../run/model-ref";
 import type { EvaluationSet } from "../run/questions";
 import { loadSet } from "../run/questions";
 import { isProcedural } from "../tasks";
@@ -35,6 +36,10 @@ export const BASE_MODEL_FLAG: Readonly<Record<string, Options>> = {
 
 export const baseModelOf = (flags: Flags): { base_model?: string } =>
   flags["base-model"] === undefined ? {} : { base_model: String(flags["base-model"]) };
+
+/** What stands for the bytes of the model that the flags name, for the identity of unfinished work. */
+export const modelKeyOf = (flags: Flags): Promise<string> =>
+  modelKey(required(flags, "model", "a model's directory"), baseModelOf(flags).base_model);
 
 const modelFiles: Readonly<Record<string, Options>> = {
   model: textFlag("Hugging Face directory, PEFT adapter, or a llama2.c .bin file", FILES, { demandOption: true }),

@@ -18,10 +18,10 @@ import type { EvaluationSet } from "../run/questions";
 import { predictions } from "../run/stages/evaluate";
 import { asked } from "../run/stages/rows";
 import { drawPaths } from "../run/stages/sample";
-import { pathKey } from "../run/store";
 import {
   freeOutput,
   MODEL_FLAGS,
+  modelKeyOf,
   openModel,
   openQuestions,
   OVERWRITE_FLAG,
@@ -79,7 +79,7 @@ async function examine(
   const against = flags["compare"];
   const earlier = against === undefined ? {} : { earlier: await readEarlier(String(against), set) };
   const identity = {
-    model: await pathKey(String(flags["model"])),
+    model: await modelKeyOf(flags),
     questions: set.key,
     template: templateOf(flags),
     options: decisiveDecoding(options),

@@ -15,13 +15,14 @@ import type { Model } from "../model";
 import { decisiveDecoding, effectiveDecoding } from "../run/effective";
 import { asked } from "../run/stages/rows";
 import { drawPaths, FLUSH_MS } from "../run/stages/sample";
-import { pathKey, scratchDirectory } from "../run/store";
+import { scratchDirectory } from "../run/store";
 import { sample } from "../sample/sample";
 import type { Asked } from "../refine/sample-paths";
 import { renderChat } from "../text/chat-template";
 import {
   freeOutput,
   MODEL_FLAGS,
+  modelKeyOf,
   openModel,
   openQuestions,
   OVERWRITE_FLAG,
@@ -51,7 +52,7 @@ async function samplePaths(
 ): Promise<SampledPath[]> {
   const { n_cot, n_direct, seed, ...decoding } = options;
   const identity = {
-    model: await pathKey(String(flags["model"])),
+    model: await modelKeyOf(flags),
     questions,
     template: templateOf(flags),
     options: decisiveDecoding(options),
@@ -157,7 +158,7 @@ async function fromPrompts(flags: Flags, context: Context, output: string): Prom
   const path = String(flags["prompts"]);
   const prompts = (await readNamed(path, parsePromptRecord)).map(({ record }) => record);
   const identity = {
-    model: await pathKey(String(flags["model"])),
+    model: await modelKeyOf(flags),
     prompts: prompts.map(({ record }) => record),
     options: decisiveDecoding(options),
   };

@@ -12,10 +12,9 @@ import type { Model } from "../model";
 import { stepDetail } from "./follow-run";
 import type { StageEvent } from "../run/events";
 import { audit, follow, saveTrained, trainingControl, MODEL_DIRECTORY } from "../run/stages/train";
-import { pathKey } from "../run/store";
 import type { TrainingControl } from "../train/loop";
 import type { DpoEvent, SftEvent } from "../train/events";
-import { freeOutput, required, sayResumable, textFlag } from "./common";
+import { freeOutput, modelKeyOf, required, sayResumable, textFlag } from "./common";
 import type { Context } from "./context";
 import type { Flags } from "./verb";
 import { inWork } from "./work-directory";
@@ -114,7 +113,7 @@ export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
     context.terminal.note(`${job.stage}: ${model.size}, ${model.description}`);
     await model.expectBaseStays(output);
     const rows = await job.encode(model);
-    const identity = await pathKey(String(flags["model"]));
+    const identity = await modelKeyOf(flags);
     await inWork(output, identity, async (work) => {
       sayResumable(context);
       const policy = flags["audit"] === "warn" ? "warn" : "error";

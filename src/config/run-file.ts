@@ -128,6 +128,7 @@ function resolvePaths(run: RunConfig, source: Source): RunConfig {
     data_dir: paths.base,
     student: {
       path: paths.optional(student.path, ["student", "path"]),
+      base_model: paths.optional(student.base_model, ["student", "base_model"]),
       tokenizer: paths.optional(student.tokenizer, ["student", "tokenizer"]),
       from_scratch: scratch && {
         ...scratch,

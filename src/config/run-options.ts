@@ -57,7 +57,8 @@ const fromScratch = z.strictObject({
 });
 
 const student = z.strictObject({
-  path: path.optional().describe("Hugging Face directory, or a llama2.c .bin file"),
+  path: path.optional().describe("Hugging Face directory, PEFT adapter, or a llama2.c .bin file"),
+  base_model: path.optional().describe("for an adapter: its base model, where that is not where the adapter says"),
   tokenizer: path
     .optional()
     .describe("for a .bin file: folder of a tokenizer.json, a tokenizer.model or a tok*.bin"),

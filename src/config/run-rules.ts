@@ -109,7 +109,7 @@ function taskIssues(source: TaskSource, path: KeyPath, name: string): Issue[] {
 }
 
 function studentIssues(run: RunConfig): Issue[] {
-  const { path, tokenizer, from_scratch: scratch } = run.student;
+  const { path, base_model: base, tokenizer, from_scratch: scratch } = run.student;
   if ((path === undefined) === (scratch === undefined)) {
     return [{ path: ["student"], text: "student: give one of path and from_scratch" }];
   }
@@ -126,6 +126,14 @@ function studentIssues(run: RunConfig): Issue[] {
       {
         path: ["student", "tokenizer"],
         text: "student.tokenizer has no effect without student.path; " + "see student.from_scratch.tokenizer",
+      },
+    ];
+  }
+  if (path === undefined && base !== undefined) {
+    return [
+      {
+        path: ["student", "base_model"],
+        text: "student.base_model has no effect without student.path, an adapter; leave it out",
       },
     ];
   }

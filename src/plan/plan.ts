@@ -2,9 +2,10 @@
 // that fits. For any device, whether this machine has it or not. It does NOT read weights.
 import { stat } from "node:fs/promises";
 import { basename, dirname, extname } from "node:path";
+import { findBase } from "../checkpoint/adapter-base";
 import { readConfig } from "../checkpoint/huggingface";
 import { readLlama2c } from "../checkpoint/llama2c";
-import { findBase, isAdapterDirectory, nativeLora, readAdapterConfig } from "../checkpoint/peft";
+import { isAdapterDirectory, nativeLora, readAdapterConfig } from "../checkpoint/peft";
 import { modelRules, planRules } from "../config/effects";
 import {
   loraOptions, modelOptions, planOptions, type LoraOptions, type ModelOptions, type PlanOptions,
@@ -133,7 +134,7 @@ Promise<{ config: ModelConfig; lora?: NonNullable<PlanGiven["lora"]> }> {
   }
   if (lora) fail("ERR_CONFIG", `lora has no effect: ${path} is an adapter; leave it out`, { option: "lora" });
   const adapter = await readAdapterConfig(path);
-  return { config: await configAt(await findBase(path, adapter.base, base)), lora: adapter.lora };
+  return { config: await configAt((await findBase(path, adapter.base, base)).path), lora: adapter.lora };
 }
 
 /**

@@ -2,14 +2,13 @@
 import { extname, join } from "node:path";
 import { planRead } from "../checkpoint/huggingface";
 import { readLlama2c } from "../checkpoint/llama2c";
-import { findBase, isAdapterDirectory, readAdapterConfig } from "../checkpoint/peft";
 import type { Demonstration } from "../data/records";
 import type { ModelConfig } from "../native";
 import { loadTokenizer } from "../text/convert";
 import type { Tokenizer } from "../text/tokenizer";
 import type { RunContext } from "./context";
 import type { RunEvent } from "./events";
-import type { ModelRef } from "./model-ref";
+import { type ModelRef, tokenizerAt, weightsAt } from "./model-ref";
 import { leakTest, type RunQuestions } from "./questions";
 import { expectRoom } from "./room";
 import { DEMONSTRATIONS_FILE } from "./stages/demos";
@@ -25,12 +24,10 @@ export interface Student {
 }
 
 /** Config and tokenizer of a model: of an adapter, those that its base has. */
-async function readSource(directory: string): Promise<{ config: ModelConfig; tokenizer: Tokenizer }> {
-  const isAdapter = await isAdapterDirectory(directory);
-  const base = isAdapter ? await findBase(directory, (await readAdapterConfig(directory)).base) : directory;
-  const isFile = extname(base) === ".bin"; // llama2.c's, whose tokenizer the adapter has
-  const { config } = isFile ? await readLlama2c(base) : await planRead(base);
-  return { config, tokenizer: await loadTokenizer(isFile ? directory : base) };
+async function readSource(model: ModelRef): Promise<{ config: ModelConfig; tokenizer: Tokenizer }> {
+  const weights = await weightsAt(model.directory, model.base);
+  const { config } = extname(weights) === ".bin" ? await readLlama2c(weights) : await planRead(weights);
+  return { config, tokenizer: await loadTokenizer(await tokenizerAt(model)) };
 }
 
 /** @throws what the stages throw */
@@ -42,7 +39,7 @@ export async function* studentStages(
   const scratch = context.config.student.from_scratch;
   if (scratch === undefined) {
     const model = yield* givenStage(context);
-    const { config, tokenizer } = await readSource(model.directory);
+    const { config, tokenizer } = await readSource(model);
     expectRoom(context, tokenizer, config.maxPositionEmbeddings, questions);
     return { model, leakedDocuments: 0 };
   }

@@ -9,6 +9,7 @@ import { Model } from "../model";
 import { packageVersion } from "../version";
 import type { RunContext } from "./context";
 import { chooseExamples } from "./examples";
+import { baseOf } from "./model-ref";
 import { portableConfig } from "./portable";
 import type { RunQuestions } from "./questions";
 import type { NamedModel, Refinement } from "./refinement";
@@ -49,7 +50,7 @@ async function describeStudent({
   student,
 }: Outcome): Promise<Pick<RunSummary, "device" | "student">> {
   const { directory } = student.model;
-  const model = await Model.load(directory, context.samplingModelOptions);
+  const model = await Model.load(directory, { ...context.samplingModelOptions, ...baseOf(student.model) });
   try {
     return {
       device: model.description,

@@ -1,8 +1,8 @@
 // Adapters from the command line: a whole run that trains them in both phases, and the verbs one after the other.
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
-import { type Outcome, selfrefine, temporary, writeRunFile } from "./command";
+import { type Outcome, selfrefine, temporary, TINY_RUN, writeRunFile } from "./command";
 
 // Child processes, on machines that may be busy.
 jest.setTimeout(300_000);
@@ -23,6 +23,17 @@ const stage = (name: string): string => {
 const adapterOf = (directory: string) =>
   JSON.parse(readFileSync(join(directory, "adapter_config.json"), "utf8")) as Record<string, unknown>;
 
+const ON_HUB = "an-org/a-model";
+/** A copy of an adapter that names its base as one made elsewhere does. @returns its directory */
+function fromElsewhere(adapter: string, name: string): string {
+  const copy = join(place.path, name);
+  cpSync(adapter, copy, { recursive: true });
+  rmSync(join(copy, "base_model.json"));
+  writeFileSync(join(copy, "adapter_config.json"),
+    JSON.stringify({ ...adapterOf(copy), base_model_name_or_path: ON_HUB }));
+  return copy;
+}
+
 beforeAll(async () => {
   const file = writeRunFile(place.path, { lora: { r: 4, target_modules: ["q_proj", "v_proj", "down_proj"] } });
   const run = await cli(["run", file, "--output", "run", "--quiet"]);
@@ -36,21 +47,23 @@ describe("a run with adapters", () => {
       expect(existsSync(join(stage(name), "model.safetensors"))).toBe(false);
       expect(adapterOf(stage(name)))
         .toMatchObject({ r: 4, lora_alpha: 16, target_modules: ["q_proj", "v_proj", "down_proj"] });
-      expect(join(stage(name), String(adapterOf(stage(name))["base_model_name_or_path"]))).toBe(stage("base"));
+      expect(adapterOf(stage(name))["base_model_name_or_path"]).toBe(stage("base"));
     }
     expect(readFileSync(join(stage("dpo"), "adapter_model.safetensors"))
       .equals(readFileSync(join(stage("sft"), "adapter_model.safetensors")))).toBe(false);
     expect(existsSync(join(place.path, "run", "summary.json"))).toBe(true);
   });
 
-  test("begins with an adapter too, which phase 1 trains on", async () => {
-    const file = writeRunFile(place.path, { student: { path: stage("sft") }, dpo: { reference: "base" } });
+  test("begins with an adapter too, which phase 1 trains on, on the base model that is given", async () => {
+    const student = { path: fromElsewhere(stage("sft"), "from-elsewhere"), base_model: stage("base") };
+    const file = writeRunFile(place.path, { student, dpo: { reference: "base" }, controls: ["dpo_without_sft"] });
     await done(["run", file, "--output", "further", "--quiet"]);
     const stages = join(place.path, "further", "stages");
     const names = readdirSync(stages);
     const tuned = join(stages, names.find((one) => one.startsWith("sft-"))!, "model");
-    expect(adapterOf(tuned)).toMatchObject({ r: 4, lora_alpha: 16 });
-    expect(join(tuned, String(adapterOf(tuned)["base_model_name_or_path"]))).toBe(stage("base"));
+    expect(adapterOf(tuned)).toMatchObject({ r: 4, lora_alpha: 16, base_model_name_or_path: ON_HUB });
+    expect(readFileSync(join(tuned, "base_model.json"), "utf8")).toContain(relative(tuned, stage("base")));
+    expect(names.some((one) => one.startsWith("dpo-without-sft-"))).toBe(true);
     expect(names.filter((one) => one.startsWith("base-"))).toEqual([]);
   });
 
@@ -59,6 +72,8 @@ describe("a run with adapters", () => {
       [{ dpo: { reference: "base" } }, /dpo\.reference has no effect as base without lora/],
       [{ lora: { lora_alpha: 8 } }, /lora\.r/],
       [{ lora: { r: 4 }, student: { path: stage("sft") } }, /lora has no effect: student\.path .* is an adapter/],
+      [{ student: { path: stage("base"), base_model: stage("base") } }, /student\.base_model has no effect: .* is no adapter/],
+      [{ student: { ...TINY_RUN.student, base_model: "base" } }, /student\.base_model has no effect without student\.path/],
     ];
     for (const [change, message] of cases) {
       const outcome = await cli(["run", writeRunFile(place.path, change), "--output", "idle", "--quiet"]);
@@ -105,6 +120,31 @@ describe("the verbs", () => {
       .toMatch(/an adapter\n +r +4\n +lora_alpha +8\n[^]*target_modules +\["q_proj","o_proj"\]/);
     await done(["plan", "--model", "refined", "--mode", "sample", "--device", "cpu", "--prompt-length", "64",
       "--max-new-tokens", "8"]);
+  });
+
+  test("eval and sft of an adapter whose base is elsewhere", async () => {
+    const base = stage("base");
+    const adapter = fromElsewhere(stage("sft"), "hub-adapter");
+    const there = ["--base-model", base];
+    await done(["merge", "--model", adapter, ...there, "--output", "hub-whole"]);
+    const examined = async (name: string, model: string[]) => {
+      const output = join(place.path, `${name}-predictions.jsonl`);
+      await done(["eval", "--model", ...model, "--task", "wordproblems", "--wordproblems-test", "6", "--template", "plain",
+        "--max-new-tokens", "12", "--output", output]);
+      return readFileSync(output, "utf8").trimEnd().split("\n");
+    };
+    const predicted = await examined("adapter", [adapter, ...there]);
+    expect(predicted.length).toBe(6);
+    expect(predicted).toEqual(await examined("whole", ["hub-whole"]));
+    expect(predicted).not.toEqual(await examined("base", [base]));
+    await done(["sft", "--model", adapter, ...there, "--train", "rows.jsonl", "--output", "hub-further", ...TRAIN]);
+    expect(adapterOf(join(place.path, "hub-further"))).toMatchObject({ r: 4, base_model_name_or_path: ON_HUB });
+    expect((await examined("further", ["hub-further"])).length).toBe(6); // where its base is was kept
+    for (const args of [["sft", "--train", "rows.jsonl"], ["eval", "--task", "wordproblems"]]) {
+      const outcome = await cli([...args, "--model", adapter, "--output", "x"]);
+      expect([outcome.code, outcome.stderr]).toEqual([1, expect.stringMatching(/"an-org\/a-model", which is not there/)]);
+      expect(existsSync(join(place.path, "x.work"))).toBe(false);
+    }
   });
 
   test("what would do nothing, or harm, is refused", async () => {

@@ -1,6 +1,6 @@
 // Adapters and Hugging Face peft, both ways: the same log-probabilities there and here; and what we do not compute is
 // refused by its name.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
@@ -20,6 +20,8 @@ const config: ModelConfig = {
   maxPositionEmbeddings: 48, bosTokenId: bpe.bosId, eosTokenIds: [...bpe.eosIds],
 };
 const sequences = [[1, 17, 30, 99, 250, 4, 4, 61], [1, 200, 3], [1, 5, 9, 13, 17, 21, 25, 29, 33, 37, 41, 45]];
+
+const ROWS = [{ prompt: "one and two make", completion: " three." }];
 
 async function scoreHere(directory: string): Promise<number[]> {
   const model = await Model.load(directory, { device: "cpu" });
@@ -50,8 +52,7 @@ describeWith("peft", ["torch", "transformers", "peft"], (python) => {
     ["some", { r: 2, lora_alpha: 16, target_modules: ["k_proj" as const, "down_proj" as const] }],
   ])("computes with our adapter what we do: %s", async (name, lora) => {
     const model = await Model.load(at("base"), { device: "cpu", lora: { ...lora, seed: 5 } });
-    const rows = [{ prompt: "one and two make", completion: " three." }];
-    for await (const _ of sft(model, rows, { max_steps: 6, learning_rate: 3e-2 })) { /* to its end */ }
+    for await (const _ of sft(model, ROWS, { max_steps: 6, learning_rate: 3e-2 })) { /* to its end */ }
     await model.save(at(name));
     await model.merge();
     await model.save(at(`${name}-merged`));
@@ -60,6 +61,27 @@ describeWith("peft", ["torch", "transformers", "peft"], (python) => {
     expect(relativeError(ours, await scoreHere(at("base")))).toBeGreaterThan(1e-2);
     expect(relativeError(ours, await scoreThere(name))).toBeLessThan(float32Limit);
     expect(relativeError(await scoreHere(at(`${name}-merged`)), ours)).toBeLessThan(float32Limit);
+  });
+
+  test("its auto classes find our adapter's base by the adapter alone, from any working directory", async () => {
+    const model = await Model.load(at("base"), { device: "cpu", lora: { r: 4, seed: 5 } });
+    for await (const _ of sft(model, ROWS, { max_steps: 6, learning_rate: 3e-2 })) { /* to its end */ }
+    await model.save(at("auto"));
+    model.dispose();
+    const theirs = await python.call<number[][]>("score_auto", { adapter: at("auto"), sequences });
+    expect(relativeError(await scoreHere(at("auto")), theirs.flat())).toBeLessThan(float32Limit);
+  });
+
+  test("the name that it gives a base is kept", async () => {
+    await makeThere("peft-named", { r: 2, lora_alpha: 8, target_modules: ["q_proj"] });
+    const nameOf = (name: string): unknown =>
+      (JSON.parse(readFileSync(join(at(name), "adapter_config.json"), "utf8")) as Record<string, unknown>)[
+        "base_model_name_or_path"];
+    expect(nameOf("peft-named")).toBe(at("base"));
+    const model = await Model.load(at("peft-named"), { device: "cpu" });
+    await model.save(at("named-here"));
+    model.dispose();
+    expect(nameOf("named-here")).toBe(at("base"));
   });
 
   test.each([

@@ -163,6 +163,12 @@ def score_adapter(base, adapter, sequences):
     return next_logps(PeftModel.from_pretrained(model, adapter), sequences)
 
 
+def score_auto(adapter, sequences):
+    """The same by the adapter's directory alone; the working directory is not its own."""
+    from peft import AutoPeftModelForCausalLM
+    return next_logps(AutoPeftModelForCausalLM.from_pretrained(adapter), sequences)
+
+
 def make_adapter(base, output, options, sequences):
     """The same of a new adapter with LoraConfig(**options), none of whose parts is zero, which peft saves."""
     from peft import LoraConfig, get_peft_model
@@ -180,7 +186,7 @@ def make_adapter(base, output, options, sequences):
 def serve(answers):
     calls = {call.__name__: call for call in (
         write, write_tokenizer, reshard, score, generate, encode, decode, chat, train, score_adapter,
-        make_adapter)}
+        score_auto, make_adapter)}
     torch.set_num_threads(1)
     for line in sys.stdin:
         request = json.loads(line)

@@ -2,10 +2,11 @@
 // and what of PEFT's options is refused.
 import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { Model, dpo, plan, sample, sft, trainBpe, type DpoOptions, type FreshLora, type LoadOptions, type SftOptions } from "../../src";
 import { readHeader } from "../../src/checkpoint/safetensors";
+import { modelKey } from "../../src/run/model-ref";
 import type { ModelConfig } from "../../src/native";
 import { Tokenizer } from "../../src/text/tokenizer";
 
@@ -65,8 +66,8 @@ async function tuned(name: string, given: Partial<FreshLora> = {}, more: LoadOpt
   return model;
 }
 
-const adapterJson = (name: string) =>
-  JSON.parse(readFileSync(at(`${name}/adapter_config.json`), "utf8")) as Record<string, unknown>;
+type Json = Record<string, unknown>;
+const adapterJson = (name: string) => JSON.parse(readFileSync(at(`${name}/adapter_config.json`), "utf8")) as Json;
 
 describe("training", () => {
   test("sft lowers the loss and moves the adapters alone; other seeds begin elsewhere", async () => {
@@ -180,7 +181,7 @@ describe("files", () => {
     ]);
     expect(tensors.size).toBe(12);
     expect(adapterJson("adapter")).toMatchObject({
-      peft_type: "LORA", task_type: "CAUSAL_LM", base_model_name_or_path: "../base", r: 4, lora_alpha: 8, bias: "none",
+      peft_type: "LORA", task_type: "CAUSAL_LM", base_model_name_or_path: at("base"), r: 4, lora_alpha: 8, bias: "none",
       use_rslora: true, target_modules: ["q_proj", "v_proj", "down_proj"], lora_dropout: 0,
     });
     const again = await load("adapter");
@@ -206,20 +207,95 @@ describe("files", () => {
     expect(await lossOf(whole)).toBeCloseTo(loss, 5);
   });
 
-  test("the two can be moved together; a base that is gone is an error that names the option", async () => {
-    await tuned("moving");
+  /** A folder of its own with a copy of the base, and an adapter of that, trained and saved there as "adapter". */
+  async function homeOfTwo(base = "base"): Promise<string> {
     const home = mkdtempSync(join(directory, "home-"));
-    cpSync(at("base"), join(home, "base"), { recursive: true });
-    cpSync(at("moving"), join(home, "moving"), { recursive: true });
-    const moved = await Model.load(join(home, "moving"), { device: "cpu" });
-    moved.dispose();
-    renameSync(join(home, "base"), join(home, "elsewhere"));
-    await expect(Model.load(join(home, "moving"))).rejects.toMatchObject({
-      code: "ERR_IO", message: /names the base model "\.\.\/base", which is not there .*--base-model/,
+    cpSync(at("base"), join(home, base), { recursive: true });
+    const model = await Model.load(join(home, base), { device: "cpu", lora });
+    models.push(model);
+    await steps(sft(model, rows, options));
+    await model.save(join(home, "adapter"));
+    return home;
+  }
+  const configAt = (path: string) => JSON.parse(readFileSync(join(path, "adapter_config.json"), "utf8")) as Json;
+  const nameBase = (path: string, change: Json) =>
+    writeFileSync(join(path, "adapter_config.json"), JSON.stringify({ ...configAt(path), ...change }));
+  async function openAt(path: string, base?: string): Promise<Model> {
+    const model = await Model.load(path, { device: "cpu", ...(base === undefined ? {} : { base_model: base }) });
+    models.push(model);
+    return model;
+  }
+
+  test("the two can be moved together; a base that is gone is an error that names the option", async () => {
+    const home = await homeOfTwo();
+    const adapter = join(home, "adapter");
+    expect(configAt(adapter)).toMatchObject({ base_model_name_or_path: join(home, "base"), revision: null });
+    const loss = await lossOf(await openAt(adapter));
+    const moved = `${home}-moved`;
+    renameSync(home, moved);
+    const there = await openAt(join(moved, "adapter"));
+    expect([await lossOf(there), there.base]).toEqual([loss, join(moved, "base")]);
+    await there.save(join(moved, "again"));
+    expect(configAt(join(moved, "again"))["base_model_name_or_path"]).toBe(join(moved, "base"));
+    renameSync(join(moved, "base"), join(moved, "elsewhere"));
+    await expect(Model.load(join(moved, "adapter"))).rejects.toMatchObject({
+      code: "ERR_IO", message: /names the base model ".*\/base", which is not there .*--base-model/,
     });
-    const found = await Model.load(join(home, "moving"), { device: "cpu", base_model: join(home, "elsewhere") });
-    expect(await lossOf(found)).toBe(await lossOf(await load("moving")));
-    found.dispose();
+    const found = await openAt(join(moved, "adapter"), join(moved, "elsewhere"));
+    expect(await lossOf(found)).toBe(loss);
+    await found.save(join(moved, "found"));
+    expect(configAt(join(moved, "found"))["base_model_name_or_path"]).toBe(join(moved, "elsewhere"));
+  });
+
+  test("a base named by a path is found from the adapter's folder or the working directory", async () => {
+    const home = await homeOfTwo();
+    const adapter = join(home, "adapter");
+    rmSync(join(adapter, "base_model.json"));
+    const places = [[join(home, "base"), "absolute"], ["../base", "as older versions wrote it"],
+      [relative(process.cwd(), join(home, "base")), "as PEFT writes it"]] as const;
+    for (const [name] of places) {
+      nameBase(adapter, { base_model_name_or_path: name });
+      expect((await openAt(adapter)).base).toBe(join(home, "base"));
+    }
+  });
+
+  test("a name in adapter_config.json that is changed by hand is the one that counts", async () => {
+    const home = await homeOfTwo();
+    cpSync(join(home, "base"), join(home, "other"), { recursive: true });
+    nameBase(join(home, "adapter"), { base_model_name_or_path: join(home, "other") });
+    expect((await openAt(join(home, "adapter"))).base).toBe(join(home, "other"));
+  });
+
+  test("a name on the hub is kept, and the base found again where it was", async () => {
+    const home = await homeOfTwo();
+    const onHub = { base_model_name_or_path: "an-org/a-model", revision: "abc" };
+    nameBase(join(home, "adapter"), onHub);
+    await expect(Model.load(join(home, "adapter"))).rejects.toMatchObject({ code: "ERR_IO", message: /"an-org\/a-model"/ });
+    const model = await openAt(join(home, "adapter"), join(home, "base"));
+    await model.save(join(home, "kept"));
+    expect(configAt(join(home, "kept"))).toMatchObject(onHub);
+    const again = await openAt(join(home, "kept"));
+    expect([again.base, await again.fingerprint()]).toEqual([join(home, "base"), await model.fingerprint()]);
+  });
+
+  test("a base in the hub's cache is named as there", async () => {
+    const snapshot = join("models--an-org--a-model", "snapshots", "0a1b");
+    const home = await homeOfTwo(snapshot);
+    expect(configAt(join(home, "adapter"))).toMatchObject({ base_model_name_or_path: "an-org/a-model", revision: "0a1b" });
+    expect((await openAt(join(home, "adapter"))).base).toBe(join(home, snapshot));
+  });
+
+  test("what stands for an adapter's bytes stands for those of its base too", async () => {
+    const home = await homeOfTwo();
+    const adapter = join(home, "adapter");
+    const key = await modelKey(adapter);
+    cpSync(join(home, "base"), join(home, "same"), { recursive: true });
+    expect(await modelKey(adapter, join(home, "same"))).toBe(key);
+    const weights = join(home, "same", "model.safetensors");
+    const bytes = readFileSync(weights);
+    bytes.subarray(-4).fill(7);
+    writeFileSync(weights, bytes);
+    expect(await modelKey(adapter, join(home, "same"))).not.toBe(key);
   });
 
   test("is never written over its base, by whatever name", async () => {

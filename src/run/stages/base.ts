@@ -2,7 +2,7 @@
 // converted; a fresh model is initialised and, if asked for, reads some text first. It does NOT choose the
 // text.
 import { extname, join } from "node:path";
-import { expectNoDropout, findBase, isAdapterDirectory, readAdapterConfig } from "../../checkpoint/peft";
+import { expectNoDropout, isAdapterDirectory, readAdapterConfig } from "../../checkpoint/peft";
 import type { RunConfig } from "../../config/run-options";
 import { encodeSft, type Encoded, type EncodedSft } from "../../data/encode";
 import { fail } from "../../errors";
@@ -15,7 +15,7 @@ import { sft } from "../../train/sft";
 import type { RunContext } from "../context";
 import { effectiveTraining } from "../effective";
 import type { RunEvent, StageEvent } from "../events";
-import type { ModelRef } from "../model-ref";
+import { modelKey, type ModelRef, weightsAt } from "../model-ref";
 import { pathKey } from "../store";
 import type { Document } from "./texts";
 import { follow, MODEL_DIRECTORY, saveTrained, trainingControl } from "./train";
@@ -122,24 +122,28 @@ export async function* freshStage(
   return { key: result.key, directory: join(result.directory, MODEL_DIRECTORY), stage: result.directory };
 }
 
-/** The base model of an adapter that can be the student. @throws ERR_CONFIG, ERR_IO, ERR_UNSUPPORTED */
-async function expectAdapter(context: RunContext, path: string): Promise<string> {
+/** To call for a student that is an adapter. @throws ERR_CONFIG, ERR_IO, ERR_UNSUPPORTED where it cannot be one */
+async function expectAdapter(context: RunContext, path: string): Promise<void> {
   if (context.config.lora) {
     fail("ERR_CONFIG", `lora has no effect: student.path ${path} is an adapter, which is trained on as it is; leave it out`, {
       option: "lora",
     });
   }
   expectStatesOfAdapters(context.config.model);
-  const { base, dropout } = await readAdapterConfig(path);
-  expectNoDropout(dropout);
-  return findBase(path, base);
+  expectNoDropout((await readAdapterConfig(path)).dropout);
+  await weightsAt(path, context.config.student.base_model);
 }
 
 /** What can be told of a student that exists before anything is made for it. @throws as the stage would */
 export async function expectStudent(context: RunContext): Promise<void> {
-  const { path } = context.config.student;
+  const { path, base_model: base } = context.config.student;
   if (path === undefined) return;
-  if (await isAdapterDirectory(path)) return void (await expectAdapter(context, path));
+  if (await isAdapterDirectory(path)) return expectAdapter(context, path);
+  if (base !== undefined) {
+    fail("ERR_CONFIG", `student.base_model has no effect: student.path ${path} is no adapter; leave it out`, {
+      option: "student.base_model",
+    });
+  }
   if (context.config.dpo.reference === "base" && !context.config.lora) {
     fail("ERR_CONFIG", `dpo.reference base has no effect: student.path ${path} is no adapter, and there is no lora; leave `
       + "it out", { option: "dpo.reference" });
@@ -148,12 +152,10 @@ export async function expectStudent(context: RunContext): Promise<void> {
 
 /** A student that exists: its directory, or its llama2.c file as a directory. */
 export async function* givenStage(context: RunContext): AsyncGenerator<RunEvent, ModelRef> {
-  const { path = "", tokenizer } = context.config.student;
-  if (await isAdapterDirectory(path)) {
-    const base = await expectAdapter(context, path); // the key stands for the bytes of both halves
-    return { key: hashJson([await pathKey(path), await pathKey(base)]), directory: path };
+  const { path = "", base_model: base, tokenizer } = context.config.student;
+  if (extname(path) !== ".bin") {
+    return { key: await modelKey(path, base), directory: path, ...(base === undefined ? {} : { base }) };
   }
-  if (extname(path) !== ".bin") return { key: await pathKey(path), directory: path };
   const inputs = {
     weights: await pathKey(path),
     ...(tokenizer === undefined ? {} : { tokenizer: await pathKey(tokenizer) }),

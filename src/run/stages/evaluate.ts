@@ -11,7 +11,7 @@ import { groupById } from "../../refine/reward";
 import type { RunContext } from "../context";
 import { decisiveDecoding, effectiveDecoding } from "../effective";
 import type { RunEvent } from "../events";
-import type { ModelRef } from "../model-ref";
+import { baseOf, type ModelRef } from "../model-ref";
 import type { EvaluationSet } from "../questions";
 import type { StageResult } from "../store";
 import { asked, readOwn } from "./rows";
@@ -56,7 +56,7 @@ export async function* evaluateStage(
     inputs: { model: from.key, questions: set.key },
   };
   return yield* context.stage(spec, async function* (work) {
-    const model = await Model.load(from.directory, context.samplingModelOptions);
+    const model = await Model.load(from.directory, { ...context.samplingModelOptions, ...baseOf(from) });
     try {
       const paths = yield* drawPaths(
         model,

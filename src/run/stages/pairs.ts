@@ -9,7 +9,7 @@ import { Tokenizer } from "../../text/tokenizer";
 import type { RunContext } from "../context";
 import { effectivePairs } from "../effective";
 import type { RunEvent } from "../events";
-import type { ModelRef } from "../model-ref";
+import { type ModelRef, tokenizerAt } from "../model-ref";
 import type { StageResult } from "../store";
 import { promptOf, readOwn } from "./rows";
 import { SAMPLES_FILE } from "./sample";
@@ -46,7 +46,7 @@ export async function* pairsStage(
     },
   };
   return yield* context.stage(spec, async function* (work) {
-    const tokenizer = await Tokenizer.load(student.directory);
+    const tokenizer = await Tokenizer.load(await tokenizerAt(student));
     const { pairs, report } = buildPairs(
       {
         task: sources.task,

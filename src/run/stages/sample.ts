@@ -11,7 +11,7 @@ import type { TemplateName } from "../../text/templates";
 import type { RunContext } from "../context";
 import { decisiveDecoding, effectiveDecoding } from "../effective";
 import type { RunEvent, StageEvent } from "../events";
-import type { ModelRef } from "../model-ref";
+import { baseOf, type ModelRef } from "../model-ref";
 import { scratchDirectory, type StageResult } from "../store";
 
 export const SAMPLES_FILE = "samples.jsonl";
@@ -132,7 +132,7 @@ export async function* sampleStage(
     inputs: { model: from.key, questions: questionsKey },
   };
   return yield* context.stage(spec, async function* (work) {
-    const model = await Model.load(from.directory, context.samplingModelOptions);
+    const model = await Model.load(from.directory, { ...context.samplingModelOptions, ...baseOf(from) });
     try {
       const paths = yield* drawPaths(
         model,

@@ -10,7 +10,7 @@ import type { DpoEvent, SftEvent } from "../../train/events";
 import type { TrainingControl } from "../../train/loop";
 import type { RunContext, RunControl } from "../context";
 import type { NoteEvent, StageEvent } from "../events";
-import type { ModelRef } from "../model-ref";
+import { baseOf, type ModelRef } from "../model-ref";
 import { scratchDirectory } from "../store";
 import { TrainingLog } from "../training-log";
 
@@ -36,6 +36,7 @@ export async function openTrained(
   const fresh = lora && !(await isAdapterDirectory(from.directory));
   return Model.load(from.directory, {
     ...context.modelOptions,
+    ...baseOf(from),
     work,
     ...(lora ? { optim_states: "float32" } : {}), // those of the options are for a pretraining before
     ...(fresh ? { lora: { ...lora, seed: context.seed("lora") } } : {}),
