@@ -14,8 +14,6 @@ const allowed = [
   ["attention_backward_keys_kernelILi128ELi1ELi64ELi1EEE", "sm_100a", 104],
   ["attention_backward_keys_kernelILi64ELi2ELi32ELi1EEE", "sm_100a", 40],
   ["norm_rows_backward_kernelI13__nv_bfloat16Lb1EEE", "sm_100a", 32],
-  ["embedding_backward_kernelI13__nv_bfloat16Lb1EEE", "sm_100a", 16],
-  ["embedding_backward_kernelIfLb1EEE", "sm_100a", 48],
 ].map(([part, architecture, bytes]) => ({ part, architecture, bytes, met: false }));
 
 const compiling = /Compiling entry function '(\w+)' for '(\w+)'/;

@@ -2,7 +2,7 @@
 // bandwidth for what only moves data. The limit is sampled just before each timing, so the fraction holds on a machine
 // whose speed drifts. On a GPU data of less than its cache (50 MB) may beat the bandwidth: take enough rows.
 // Correctness is the conformance suite's business.
-import { nativeAddon, type DType, type ModelConfig } from "../src/native";
+import { nativeAddon, type Device, type DType, type ModelConfig } from "../src/native";
 import type { Machine } from "./machine";
 import { median, round } from "./statistics";
 
@@ -40,9 +40,18 @@ interface KernelCase {
   /** Work of one run: floating-point operations, or bytes read and written. */
   flops?: number;
   bytes?: number;
+  /** Fields whose absence leaves out what is timed: the time without them is taken off. */
+  less?: string[];
 }
 
 const ROUNDS = 7;
+
+/** Fills `data` with a pattern again and again: arrays of a vocabulary are too long for a call an element. */
+function repeat<A extends Float32Array | Uint16Array>(data: A, period: number, at: (i: number) => number): A {
+  for (let i = 0; i < Math.min(period, data.length); i++) data[i] = at(i);
+  for (let done = period; done < data.length; done *= 2) data.copyWithin(done, 0, Math.min(done, data.length - done));
+  return data;
+}
 
 class Tensors {
   constructor(readonly dtype: DType) {}
@@ -56,9 +65,16 @@ class Tensors {
     if (this.dtype === "bfloat16") {
       // Upper halves of floats around 1/2 of both signs: values do not matter, infinities and denormals would.
       const bits = (i: number) => 0x3f00 | (i * 37 & 0x7f) | (i & 1) << 15;
-      return { data: Uint16Array.from({ length: n }, (_, i) => bits(i)), dtype: "bfloat16", shape };
+      return { data: repeat(new Uint16Array(n), 128, bits), dtype: "bfloat16", shape };
     }
-    return { data: Float32Array.from({ length: n }, (_, i) => ((i * 37) % 101) / 101 - 0.5), dtype: "float32", shape };
+    const value = (i: number) => ((i * 37) % 101) / 101 - 0.5;
+    return { data: repeat(new Float32Array(n), 101, value), dtype: "float32", shape };
+  }
+
+  /** What squares are averaged to: positive. */
+  squares(n: number): TensorArgument {
+    const data = this.dtype === "bfloat16" ? new Uint16Array(n).fill(0x3dcd) : new Float32Array(n).fill(0.1);
+    return { data, dtype: this.dtype, shape: [n] };
   }
 
   f32(...shape: number[]): TensorArgument {
@@ -109,6 +125,59 @@ function attentionCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
       fields: { dqkv: t.real(rows, h + 2 * k, d), dout: t.real(rows, h, d), out, ...common },
     },
   ];
+}
+
+/** Norms of heads as Qwen3 has them, whatever the model; backward in place, as in training. */
+function headNormCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
+  const [normed, d] = [c.numAttentionHeads + c.numKeyValueHeads, c.headDim];
+  const heads = normed + c.numKeyValueHeads;
+  const common = {
+    x: t.real(n, heads, d), rstd: t.f32(n, normed), q_weight: t.real(d), k_weight: t.real(d),
+    num_heads: c.numAttentionHeads, num_kv_heads: c.numKeyValueHeads,
+  };
+  const [shape, dx] = [`${n}x${heads}x${d}`, t.real(n, heads, d)];
+  return [
+    {
+      op: "HeadNormForward", shape, bytes: 2 * n * heads * d * t.width,
+      fields: { out: t.real(n, heads, d), ...common, eps: 1e-5 },
+    },
+    {
+      op: "HeadNormBackward", shape, bytes: 3 * n * normed * d * t.width,
+      fields: { dx, dq_weight: t.f32(d), dk_weight: t.f32(d), dout: dx, ...common },
+    },
+  ];
+}
+
+/** Moves of whole rows. Tokens are as frequent as words: the k-th most frequent about 1 / k as often as the first. */
+function rowCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
+  const [C, V, w] = [c.hiddenSize, c.vocabSize, t.width];
+  const drawn = Array.from({ length: n }, (_, row) => Math.floor(V ** ((row * 0.6180339887) % 1)) - 1);
+  const [tokens, different] = [t.i32(drawn), new Set(drawn).size];
+  const half = Math.ceil(n / 2);
+  const [few, all] = [t.real(half, C), t.real(n, C)];
+  const rows = t.i32(Array.from({ length: half }, (_, i) => 2 * i));
+  return [
+    {
+      op: "EmbeddingForward", shape: `${n}x${C}x${V}`, bytes: (n + different) * C * w,
+      fields: { out: all, weight: t.real(V, C), tokens },
+    },
+    {
+      // The host makes lists of rows: where that takes longer than the GPU, this is its time.
+      op: "EmbeddingBackward", shape: `${n}x${C}x${V}`, bytes: (n * w + different * 8) * C,
+      fields: { dweight: t.f32(V, C), dout: all, tokens },
+    },
+    { op: "GatherRows", shape: `${half} of ${n}x${C}`, bytes: 2 * half * C * w, fields: { out: few, x: all, rows } },
+    { op: "ScatterRows", shape: `${half} to ${n}x${C}`, bytes: (half + n) * C * w, fields: { out: all, x: few, rows } },
+  ];
+}
+
+/** The sum over rows that a bias takes, beside a small product. */
+function biasCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
+  const [qkv, inputs] = [(c.numAttentionHeads + 2 * c.numKeyValueHeads) * c.headDim, 64];
+  return [{
+    op: "MatmulBackwardWeight", shape: `${n}x${qkv} dbias alone`, bytes: n * qkv * t.width, less: ["dbias"],
+    fields: { dweight: t.f32(qkv, inputs), dbias: t.f32(qkv), dout: t.real(n, qkv), x: t.real(n, inputs) },
+  }];
 }
 
 function movementCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
@@ -188,8 +257,8 @@ function decodeCases(t: Tensors, c: ModelConfig, rows: number): KernelCase[] {
   ];
 }
 
-/** Elements of the optimizer's cases: well beyond the last-level cache. */
-const OPTIMIZER_ELEMENTS = 2 ** 24;
+/** Elements of the optimizer's cases: well beyond the last-level cache but on a simulated GPU. */
+const OPTIMIZER_ELEMENTS: Partial<Record<Device, number>> = { "cuda": 2 ** 26, "cuda-sim": 2 ** 14 };
 
 function optimizerCases(t: Tensors, n: number): KernelCase[] {
   const master = t.f32(n);
@@ -208,8 +277,16 @@ function optimizerCases(t: Tensors, n: number): KernelCase[] {
     {
       op: "AdamWStep", shape: `${n}`, bytes,
       fields: {
-        parameter, master, exp_avg: t.f32(n), exp_avg_sq: { ...t.f32(n), data: new Float32Array(n).fill(0.1) },
+        parameter, master, exp_avg: t.f32(n), exp_avg_sq: new Tensors("float32").squares(n),
         gradient: t.f32(n), learning_rate: 1e-4, step: 1,
+      },
+    },
+    {
+      // Reads and writes parameter and both moments, reads and clears the gradient.
+      op: "AdamWStochasticStep", shape: `${n}`, bytes: n * (6 * t.width + 8),
+      fields: {
+        parameter: t.real(n), exp_avg: t.real(n), exp_avg_sq: t.squares(n), gradient: t.f32(n), learning_rate: 1e-4,
+        step: 1,
       },
     },
   ];
@@ -218,6 +295,13 @@ function optimizerCases(t: Tensors, n: number): KernelCase[] {
 /** Runs that a GPU is given in a row, so that what starting one costs the host is not seen. */
 const GPU_RUNS = 20;
 
+function timeOf(backend: OpBackend, { op, fields, less }: KernelCase, runs: number): number {
+  const seconds = backend.time(op, fields, runs);
+  if (!less) return seconds;
+  const rest = Object.fromEntries(Object.entries(fields).filter(([name]) => !less.includes(name)));
+  return seconds - backend.time(op, rest, runs);
+}
+
 function time(backend: OpBackend, one: KernelCase, machine: Machine, dtype: DType): KernelResult {
   const runs = machine.device === "cuda" ? GPU_RUNS : 1;
   const times: number[] = [];
@@ -225,7 +309,7 @@ function time(backend: OpBackend, one: KernelCase, machine: Machine, dtype: DTyp
   const work = one.flops ?? one.bytes!;
   for (let index = 0; index < ROUNDS; index++) {
     const limit = one.flops !== undefined ? machine.peak(dtype) : machine.copyBandwidth();
-    const seconds = backend.time(one.op, one.fields, runs);
+    const seconds = timeOf(backend, one, runs);
     times.push(seconds);
     fractions.push(work / seconds / limit);
   }
@@ -241,11 +325,13 @@ export function* benchKernels(
   config: ModelConfig, rows: number, dtype: DType, threads: number, machine: Machine,
 ): Generator<KernelResult, void, undefined> {
   const { device } = machine;
-  const backend = (nativeAddon() as unknown as OpsAddon).ops.create({ name: device, threads: device === "cpu" ? threads : 0 });
+  const { ops } = nativeAddon() as unknown as OpsAddon;
+  const backend = ops.create({ name: device, threads: device === "cpu" ? threads : 0 });
   const t = new Tensors(dtype);
-  const families = [matmulCases, attentionCases, headCases, movementCases, decodeCases];
+  const families = [matmulCases, attentionCases, headCases, movementCases, headNormCases, rowCases, decodeCases];
+  if (device !== "cpu") families.push(biasCases); // there it is lost in the time of the product
   for (const family of families) {
     for (const one of family(t, config, rows)) yield time(backend, one, machine, dtype);
   }
-  for (const one of optimizerCases(t, device === "cuda-sim" ? 2 ** 14 : OPTIMIZER_ELEMENTS)) yield time(backend, one, machine, dtype);
+  for (const one of optimizerCases(t, OPTIMIZER_ELEMENTS[device] ?? 2 ** 24)) yield time(backend, one, machine, dtype);
 }

@@ -1,6 +1,6 @@
 // Linear layers on the GPU: three shapes of the one matrix product, and the column sums of a bias's gradient.
 #include "cuda/cuda_backend.h"
-#include "cuda/device.cuh"
+#include "cuda/partials.cuh"
 
 namespace selfrefine {
 
@@ -9,6 +9,13 @@ namespace cuda {
 namespace {
 
 constexpr int kSumThreads = 256, kSumWarps = kSumThreads / kWarp;
+constexpr int kSumRows = 4;  // of a thread, in flight at once
+
+/// kWidth neighbours of a row, one access.
+template <typename T, int kWidth>
+struct alignas(kWidth * sizeof(T)) Columns {
+  T values[kWidth];
+};
 
 /// partials (gridDim.y, columns): each warp of a block adds every 8th row of the block's part, kWidth columns a lane.
 template <typename T, int kWidth>
@@ -19,16 +26,17 @@ __global__ void __launch_bounds__(kSumThreads)
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kWarp * kWidth, column = first + lane * kWidth;
   const int64_t begin = static_cast<int64_t>(blockIdx.y) * rows_per_part, end = min(rows, begin + rows_per_part);
   float sums[kWidth] = {};
-  if (column < columns) {
-    for (int64_t row = begin + warp; row < end; row += kSumWarps) {
-      const T* from = values + row * columns + column;
-      if constexpr (kWidth == 1) {
-        sums[0] += to_float(*from);
-      } else {
-        const Pack<T> pack = load_pack(from);
+  for (int64_t first_row = begin + warp; column < columns && first_row < end; first_row += kSumWarps * kSumRows) {
+    Columns<T, kWidth> loaded[kSumRows] = {};
 #pragma unroll
-        for (int i = 0; i < kWidth; ++i) sums[i] += to_float(pack.values[i]);
-      }
+    for (int k = 0; k < kSumRows; ++k) {
+      const int64_t row = first_row + k * kSumWarps;
+      if (row < end) loaded[k] = *reinterpret_cast<const Columns<T, kWidth>*>(values + row * columns + column);
+    }
+#pragma unroll
+    for (int k = 0; k < kSumRows; ++k) {
+#pragma unroll
+      for (int i = 0; i < kWidth; ++i) sums[i] += to_float(loaded[k].values[i]);
     }
   }
 #pragma unroll
@@ -41,16 +49,6 @@ __global__ void __launch_bounds__(kSumThreads)
     for (int w = 0; w < kSumWarps; ++w) sum += shared[w][i];
     partials[static_cast<int64_t>(blockIdx.y) * columns + first + i] = sum;
   }
-}
-
-/// sums += the partial sums, added in order.
-__global__ void __launch_bounds__(kSumThreads)
-    add_partial_sums(float* sums, const float* partials, int parts, int64_t columns) {
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * kSumThreads + threadIdx.x;
-  if (column >= columns) return;
-  float sum = 0;
-  for (int part = 0; part < parts; ++part) sum += partials[part * columns + column];
-  sums[column] += sum;
 }
 
 /// How the rows are split: enough blocks for the GPU, and at least 64 rows in each part.
@@ -123,9 +121,7 @@ void CudaBackend::compute(const MatmulBackwardWeight& op) {
     const auto kernel = vector ? cuda::column_sums<T, cuda::kPack<T>> : cuda::column_sums<T, 1>;
     LAUNCH(kernel, grid, cuda::kSumThreads, 0, stream_, partials, dout, rows, columns, rows_per_part);
     launched("matmul_backward_weight");
-    const auto column_blocks = static_cast<unsigned>((columns + cuda::kSumThreads - 1) / cuda::kSumThreads);
-    LAUNCH(cuda::add_partial_sums, column_blocks, cuda::kSumThreads, 0, stream_, op.dbias.as<float>(), partials,
-           static_cast<int>(parts), columns);
+    cuda::add_partials(op.dbias.as<float>(), nullptr, partials, columns, parts, columns, stream_);
     launched("matmul_backward_weight");
   });
 }

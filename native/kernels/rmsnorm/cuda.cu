@@ -73,7 +73,7 @@ void CudaBackend::compute(const RmsNormBackward& op) {
       LAUNCH(kernel, blocks, threads, 0, stream_, at, partials);
     }
     launched("rmsnorm_backward");
-    if (op.dweight) add_partials(op.dweight.as<float>(), partials, share, blocks, c, stream_);
+    if (op.dweight) add_partials(op.dweight.as<float>(), nullptr, partials, share, blocks, c, stream_);
   });
   launched("rmsnorm_backward");
 }
@@ -125,8 +125,8 @@ void CudaBackend::compute(const HeadNormBackward& op) {
     }
     launched("head_norm_backward");
     if (!op.dq_weight) return;
-    add_partials(op.dq_weight.as<float>(), partials, 2 * shape.size, blocks, shape.size, stream_);
-    add_partials(op.dk_weight.as<float>(), partials + shape.size, 2 * shape.size, blocks, shape.size, stream_);
+    add_partials(op.dq_weight.as<float>(), op.dk_weight.as<float>(), partials, 2 * shape.size, blocks, shape.size,
+                 stream_);
   });
   launched("head_norm_backward");
 }

@@ -80,8 +80,9 @@ __global__ void __launch_bounds__(kHeadThreads, kPacked ? kStayingThreads / kHea
   for (int64_t turn = static_cast<int64_t>(blockIdx.x) * groups; turn < shape.vectors(); turn += stride) {
     const int64_t vector = turn + threadIdx.x / group, row = quotient(vector, shape.heads);
     const int head = static_cast<int>(vector - row * shape.heads);
-    const int count = vector < shape.vectors() ? shape.size - column : 0;
     const bool is_query = head < shape.queries, is_normed = head < shape.normed;
+    const bool is_moved = vector < shape.vectors() && (is_normed || dx != dout);  // value heads in place stay
+    const int count = is_moved ? shape.size - column : 0;
     const int64_t at = vector * shape.size + column;
     Lanes g = load_lanes<kPacked>(dout + at, count), h = load_lanes<kPacked>(x + at, is_normed ? count : 0);
     const Lanes weight = load_lanes<kPacked>((is_query ? q_weight : k_weight) + column, is_normed ? count : 0);
@@ -100,7 +101,7 @@ __global__ void __launch_bounds__(kHeadThreads, kPacked ? kStayingThreads / kHea
 #pragma unroll
       for (int i = 0; i < kLanes; ++i) g[i] = (g[i] * weight[i] - h[i] * mean) * scale;
     }
-    if (is_normed || dx != dout) store_lanes<kPacked>(dx + at, g, count);
+    store_lanes<kPacked>(dx + at, g, count);
   }
 #pragma unroll
   for (int i = 0; i < kLanes; ++i) {

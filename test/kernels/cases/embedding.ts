@@ -25,6 +25,7 @@ function gather(m: number, n: number, c: number, differences = false): GradientC
 export const gradients: GradientCase[] = [
   embedding(1, 1, 1), embedding(7, 5, 3, true), embedding(129, 64, 11), embedding(33, 129, 300), embedding(0, 8, 4),
   embedding(65, 1024, 5), embedding(9, 8, 100),
+  embedding(200, 64, 3), embedding(129, 33, 2), // tokens of so many rows that their sum is cut into pieces
   gather(1, 1, 1), gather(3, 7, 5, true), gather(64, 129, 33), gather(7, 7, 129), gather(0, 7, 3), gather(0, 0, 3),
   gather(17, 33, 1024),
 ];
