@@ -1,6 +1,7 @@
 # Shared by the scripts of this folder, which source it in the repository's root: what there is, and how to build.
 # shellcheck shell=bash
-pack=.gpu/pack.tar.xz
+pack=.gpu/pack.tar.xz # what travels
+here=build-gpu # what is kept beside it: of a packing machine the build, of a bare one what was carried to it
 
 # Each argument on a line of its own.
 say() { printf '%s\n' "$@"; }
@@ -23,66 +24,162 @@ need_gpu() {
     exit 3
   fi
   gpu=$(head -n 1 <<<"$gpu")
+  say "GPU: $gpu"
 }
 
 nvcc_path() { command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null; }
+sanitizer_path() { command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null; }
 
-# Node and what was built elsewhere, where this machine has none. Python reads xz without a program for it.
+# The one architecture that this machine's GPU runs best: Hopper's own where it is one, else what newer GPUs run too.
+architecture() {
+  case $(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1) in
+    9.0) say 90a ;;
+    *) say 80 ;;
+  esac
+}
+
+# sum_of PATH...: a number that changes with the name or content of any file below.
+sum_of() { find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 cksum | cksum; }
+native_sum() { sum_of native binding cmake CMakeLists.txt; }
+script_sum() { sum_of src bench/*.ts tsconfig.json tsconfig.bench.json; }
+
+# matches NAME SUM: whether what was carried, or compiled here, was made from the sources that stand here.
+matches() { [ -f "$here/$1.sum" ] && [ "$(<"$here/$1.sum")" = "$2" ]; }
+
+# remember NAME SUM
+remember() { mkdir -p "$here" && say "$2" >"$here/$1.sum"; }
+
+# On a machine that has no Node.js or no node_modules of its own: what was carried, once for each pack. Python reads xz
+# where there is no program for it.
 unpack() {
-  if [ -f "$pack" ] && { ! command -v node >/dev/null || [ ! -d node_modules ]; }; then
-    say "unpacking $pack"
-    python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(".")' "$pack" || return
-    find build/Release dist dist-bench -type f -exec touch {} + # newer than the sources they were built from
+  local sum
+  if [ -f "$pack" ] && { [ -f "$here/unpacked.sum" ] || ! command -v node >/dev/null || [ ! -d node_modules ]; }; then
+    sum=$(cksum <"$pack")
+    if ! matches unpacked "$sum"; then
+      say "unpacking $pack"
+      rm -rf build node_modules dist dist-bench "$here"
+      if command -v xz >/dev/null; then
+        tar --no-same-owner -xJf "$pack"
+      else
+        python3 -W ignore -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(".")' "$pack"
+      fi || { say "$pack cannot be unpacked: this needs tar with xz, or python3 with lzma" >&2; return 1; }
+      remember unpacked "$sum"
+    fi
   fi
-  [ -x .gpu/bin/node ] && PATH="$PWD/.gpu/bin:$PATH"
+  [ -x "$here/bin/node" ] && PATH="$PWD/$here/bin:$PATH"
   PATH="$PWD/node_modules/.bin:$PATH"
   export SELFREFINE_ADDON=$PWD/build/Release/selfrefine.node # dist-bench looks for it beside itself
-  [ -d .gpu/shared ] && export SELFREFINE_SHARED="$PWD/.gpu/shared"
+  [ -d "$here/shared" ] && export SELFREFINE_SHARED="$PWD/$here/shared"
   if ! command -v node >/dev/null || [ ! -d node_modules ]; then
-    say "no Node.js or no node_modules: run bench/gpu/pack on a machine that has them, and carry .gpu here" >&2
+    say "no Node.js or no node_modules: run bench/gpu/pack on a machine that has them, and carry $pack here" >&2
+    return 1
+  fi
+  if ! node --version >/dev/null; then
+    say "$(command -v node) does not run here, $(getconf GNU_LIBC_VERSION)" >&2
     return 1
   fi
 }
 
-# has_device DEVICE ERRORS: says what the device is.
-has_device() {
-  node -e '
-    const { nativeAddon } = require("./dist/native.js");
-    const { ops } = nativeAddon();
-    const name = process.argv[1];
-    if (!ops.backends().includes(name)) throw new Error(`this build has no device ${name}`);
-    console.log(ops.create({ name }).description);' "$1" 2>"$2"
+version_of() { "$@" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+(\.[0-9]+)?' | head -n 1; }
+
+# What stands here, in a few lines: the first question when something fails.
+describe_machine() {
+  local name versions=""
+  for name in node cmake ninja make "${CXX:-g++}" python3; do
+    command -v "$name" >/dev/null && versions="$versions, $name $(version_of "$name")"
+  done
+  say "machine: $(nproc) processors, $(awk '/^MemTotal/ { print int($2 / 1048576) }' /proc/meminfo) GiB, $(df -h . |
+    awk 'NR == 2 { print $4 }') free, $(getconf GNU_LIBC_VERSION)$versions"
+  say "nvcc: $(nvcc_path || say none), compute-sanitizer: $(sanitizer_path || say none)"
+  # Not imported: that takes ten seconds.
+  python3 - 2>/dev/null <<'SCRIPT' || say "python3: none, so no peers"
+from importlib.metadata import PackageNotFoundError, version
+for name in ("torch", "transformers"):
+    try:
+        print(f"python3: {name} {version(name)}")
+    except PackageNotFoundError:
+        print(f"python3: no {name}")
+SCRIPT
 }
 
+# has_device DEVICE: says what the device is, or why it cannot be used: 1 if a build made here may help, 2 if not.
+has_device() {
+  # shellcheck disable=SC2016  # JavaScript's
+  node -e '
+    try {
+      console.log(require("./dist/native.js").nativeAddon().ops.create({ name: process.argv[1] }).description);
+    } catch (error) {
+      console.log(error.message);
+      process.exitCode = error.code === "ERR_CUDA" ? 2 : 1;
+    }' "$1" 2>&1
+}
+
+# library_of DEVICE: CMake's target.
 library_of() { printf 'selfrefine_%s' "${1//-/_}"; }
 
-# build_for DEVICE: the addon and the device's library, with plain CMake.
+# build_for DEVICE FOLDER OPTION...: the addon and the device's library, with plain CMake.
 build_for() {
-  local cuda=OFF generator=()
-  [ "$1" = cuda ] && cuda=ON
+  local device=$1 folder=$2 cuda=OFF generator=()
+  shift 2
+  [ "$device" = cuda ] && cuda=ON
   command -v ninja >/dev/null && generator=(-G Ninja)
-  cmake -S . -B build "${generator[@]}" -DCMAKE_BUILD_TYPE=Release "-DSELFREFINE_CUDA=$cuda" &&
-    cmake --build build --parallel "$(nproc)" --target selfrefine "$(library_of "$1")"
+  cmake -S . -B "$folder" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release "-DSELFREFINE_CUDA=$cuda" "$@" &&
+    cmake --build "$folder" --parallel "$(nproc)" --target selfrefine "$(library_of "$device")"
 }
 
-# build_if_needed DEVICE: uses what was carried, or builds for this machine.
+# What a build here would lack, said before minutes go into it; nothing where all is there.
+missing_tools() {
+  local missing=() version
+  version=$(version_of cmake)
+  [ "$(printf '3.22\n%s\n' "${version:-0}" | sort -V | head -n 1)" = 3.22 ] ||
+    missing+=("cmake 3.22 (${version:-none})")
+  command -v ninja >/dev/null || command -v make >/dev/null || missing+=("ninja or make")
+  if command -v "${CXX:-g++}" >/dev/null; then
+    version=$("${CXX:-g++}" -dumpversion)
+    [ "${version%%.*}" -ge 12 ] || missing+=("g++ 12 (${version})")
+  else
+    missing+=("g++ 12 (none)")
+  fi
+  [ "$1" = cuda ] && ! nvcc_path >/dev/null && missing+=("nvcc (none)")
+  local IFS=,
+  say "${missing[*]}"
+}
+
+# build_if_needed DEVICE: uses what was carried if it loads and was made from these sources, or builds for this machine.
 build_if_needed() {
-  local errors
-  errors=$(mktemp)
-  [ -f dist/native.js ] || node node_modules/typescript/bin/tsc -p tsconfig.json || return
-  if [ "${BUILD:-0}" != 1 ] && has_device "$1" "$errors"; then return; fi
-  grep -m 1 Error "$errors" || true
-  if [ "$1" = cuda ] && ! nvcc_path >/dev/null; then
-    say "no nvcc: the carried build does not load and none can be made here" >&2
+  local said sum missing status options=()
+  sum=$(native_sum)
+  matches script "$(script_sum)" || compile_scripts || return
+  said=$(has_device "$1")
+  status=$?
+  if [ "$status" -eq 2 ]; then
+    say "device $1 cannot be used: $said" >&2
+    return 1
+  elif [ "$status" -eq 0 ]; then
+    if [ ! -f "$here/unpacked.sum" ] || matches native "$sum"; then
+      say "device: $said"
+      return
+    fi
+    said="the carried build was made from other sources"
+  fi
+  missing=$(missing_tools "$1")
+  if [ -n "$missing" ]; then
+    say "device $1 cannot be used: $said" "and it cannot be built here without $missing" >&2
     return 1
   fi
-  say "building here"
-  build_for "$1" >build.log 2>&1 || { tail -n 40 build.log; return 1; }
-  has_device "$1" "$errors" || { cat "$errors" >&2; return 1; }
+  say "building here, because: $said"
+  [ "$1" = cuda ] && options=("-DSELFREFINE_CUDA_ARCHITECTURES=$(architecture)")
+  # A carried file is newer than every source: the builder would leave it.
+  [ -f build/build.ninja ] || [ -f build/Makefile ] || rm -rf build/Release
+  build_for "$1" build "${options[@]}" >build.log 2>&1 || { tail -n 40 build.log >&2; return 1; }
+  remember native "$sum"
+  said=$(has_device "$1") || { say "built, but device $1 cannot be used: $said" >&2; return 1; }
+  say "device: $said (built in $SECONDS s)"
 }
 
-# bench/ as it stands in the tree, unless it was carried.
-compile_bench() {
-  [ -f dist-bench/bench/index.js ] && [ -z "$(find bench src -name '*.ts' -newer dist-bench/bench/index.js)" ] ||
-    node node_modules/typescript/bin/tsc -p tsconfig.bench.json
+# dist and dist-bench as src/ and bench/ stand in the tree.
+compile_scripts() {
+  say "compiling TypeScript"
+  local compiler=node_modules/typescript/bin/tsc
+  node $compiler -p tsconfig.json && node $compiler -p tsconfig.bench.json && remember script "$(script_sum)"
 }

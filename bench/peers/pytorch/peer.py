@@ -4,6 +4,7 @@ Import this before torch: the allocator is preloaded and the thread count set by
 It does not know the model.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -79,6 +80,11 @@ def import_torch(options):
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     return torch
+
+
+def on_device(torch, options):
+    """Tensors are made where they are to lie: random numbers for a billion weights take a CPU ten seconds."""
+    return torch.device(options.device) if options.device == "cuda" else contextlib.nullcontext()
 
 
 def transformers_model(torch, options, config, dtype):

@@ -136,7 +136,8 @@ def make_round(torch, config, opts, prompts):
         model = peer.transformers_model(torch, opts, config, dtype).eval()
         return lambda: generate(torch, model, opts, prompts)
     from llama import Llama
-    model = Llama(config, opts.prompt_length + opts.new_tokens).to(opts.device, dtype).eval()
+    with peer.on_device(torch, opts):
+        model = Llama(config, opts.prompt_length + opts.new_tokens).to(opts.device, dtype).eval()
     with torch.inference_mode():
         decoder = (Dynamic if opts.form == "eager" else Static)(torch, model, config, opts)
     return lambda: decode(torch, decoder, opts, prompts)

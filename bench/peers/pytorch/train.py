@@ -56,7 +56,8 @@ class Trainer:
         if self.opts.form == "transformers":
             return peer.transformers_model(self.torch, self.opts, config, self.torch.float32)
         from llama import Llama
-        return Llama(config, self.opts.length).to(self.opts.device)
+        with peer.on_device(self.torch, self.opts):
+            return Llama(config, self.opts.length).to(self.opts.device)
 
     def compute_logits(self, model):
         if self.opts.form == "transformers":
