@@ -213,13 +213,25 @@ function movementCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
   ];
 }
 
+/** Of the loss head's pass over them: more than any cache holds. */
+const MOST_LOGITS = 2 ** 26;
+
 function headCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
   const [C, V] = [c.hiddenSize, c.vocabSize];
   const targets = t.i32(Array.from({ length: n }, (_, row) => (row * 7919) % V));
   const common = { logps: t.f32(n), x: t.real(n, C), weight: t.real(V, C), targets };
   const ends = Array.from({ length: Math.ceil(n / 512) }, (_, i) => Math.min(n, 512 * (i + 1)));
   const flops = 2 * n * C * V;
+  const rows = Math.max(1, Math.min(n, Math.floor(MOST_LOGITS / V)));
+  const logits = t.f32(rows, V);
   return [
+    {
+      op: "LmHeadRows", shape: `${rows}x${V}`, bytes: rows * V * (4 + t.width),
+      fields: {
+        logps: t.f32(rows), dlogits: t.dtype === "float32" ? logits : t.real(rows, V), logits,
+        targets: t.i32(Array.from({ length: rows }, (_, row) => (row * 7919) % V)),
+      },
+    },
     { op: "LmHeadForward", shape: `${n}x${C}x${V}`, fields: common, flops },
     {
       op: "LmHeadLoss", shape: `${n}x${C}x${V}`, flops: 3 * flops,

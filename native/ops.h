@@ -51,6 +51,7 @@
   X(SwigluForward)        \
   X(SwigluBackward)       \
   X(LmHeadForward)        \
+  X(LmHeadRows)           \
   X(LmHeadLoss)           \
   X(PreferenceLoss)       \
   X(SumOfSquares)         \

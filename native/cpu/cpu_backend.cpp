@@ -43,7 +43,9 @@ float* CpuBackend::work_area(HugeBuffer& buffer, int64_t floats, const char* wha
 
 void CpuBackend::count_scratch() {
   int64_t bytes = gemm_.workspace_bytes() + angles_.bytes();
-  for (const HugeBuffer* buffer : {&threads_, &partials_, &logits_, &panels_, &lora_}) bytes += buffer->bytes();
+  for (const HugeBuffer* buffer : {&threads_, &partials_, &logits_, &head_rows_, &panels_, &lora_}) {
+    bytes += buffer->bytes();
+  }
   scratch_bytes_.store(bytes, std::memory_order_relaxed);
 }
 

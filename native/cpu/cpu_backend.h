@@ -85,10 +85,17 @@ class CpuBackend final : public Backend {
   const void* expand_blocks(const LoraForward& op, int64_t begin_floats);
   template <typename Op>
   AttentionView pack_attention(const Op& op, bool backward);
-  void head_logps(const Tensor& x, const Tensor& weight, const Tensor& targets, const Tensor& logps, int64_t begin,
-                  int64_t end, float* sums);
+  /// Where the gradients of logits go; no data: nowhere.
+  struct LogitGradient {
+    void* data = nullptr;
+    DType dtype = DType::f32;
+    int64_t row_bytes = 0;  // from one row to the next
+  };
+  float* head_logits(const Tensor& x, const Tensor& weight, int64_t begin, int64_t end);
+  void head_rows(float* logps, const LogitGradient& gradient, float* logits, const int32_t* targets, int64_t rows,
+                 int64_t v);
+  void scale_rows(const Tensor& to, const Tensor& x, const float* factors);
   int32_t sample_row(const SampleTokens& op, int64_t b, float highest, float* masses);
-  void head_dlogits(const LmHeadLoss& op, int64_t begin, int64_t end, const float* sums);
   void head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end);
 
   ThreadPool pool_;
@@ -98,7 +105,7 @@ class CpuBackend final : public Backend {
   std::atomic<int64_t> frozen_bytes_{0};
   RopeAngleTable angles_;
   AttentionPlan plan_;
-  HugeBuffer threads_, partials_, logits_, panels_, lora_;
+  HugeBuffer threads_, partials_, logits_, head_rows_, panels_, lora_;
   std::atomic<int64_t> scratch_bytes_{0};
 };
 

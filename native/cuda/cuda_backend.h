@@ -107,10 +107,8 @@ class CudaBackend final : public Backend {
 
   /// Parts of the loss head. In kernels/lm_head/cuda.cu.
   void head_logits(const Tensor& x, const Tensor& weight, int64_t begin, int64_t end, float* logits);
-  void head_logps(float* logps, float2* statistics, const float* logits, const int32_t* targets, int64_t rows,
-                  int64_t v);
-  const float* head_dlogps(float* to, const float* from, int64_t count);
-  void head_gradient(const LmHeadLoss& op, const void* dlogits, int64_t begin, int64_t end);
+  void head_gradient(const LmHeadLoss& op, const void* dlogits, const float* dlogps, float* area, int64_t begin,
+                     int64_t end);
 
   /// What a kernel finds wrong with real-valued data is reported by the next synchronize().
   /// In kernels/sampling/cuda.cu.

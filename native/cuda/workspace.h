@@ -20,10 +20,18 @@ inline int64_t head_loss_rows(int64_t vocab_size) {
   return std::clamp(kLogits / vocab_size / kMultiple * kMultiple, kFewest, kMost);
 }
 
-/// Floats of the logits of a chunk and, where the storage type is narrower, of their gradient behind them.
-inline int64_t head_loss_floats(int64_t rows, int64_t vocab_size, bool narrow) {
-  const int64_t logits = (rows * vocab_size + 63) / 64 * 64;
-  return narrow ? logits + (logits + 1) / 2 : logits;
+/// The work area of the loss head in training. It begins with the logits of a chunk.
+struct HeadLossArea {
+  int64_t dlogits;  // their gradient: in their place, but behind them where the storage type is narrower
+  int64_t rows;     // `hidden_size` floats a row, for when the gradient is there: where nothing is read any more
+  int64_t floats;   // of all
+};
+
+inline HeadLossArea head_loss_area(int64_t rows, int64_t vocab_size, int64_t hidden_size, bool narrow) {
+  const auto padded = [](int64_t floats) { return (floats + 63) / 64 * 64; };
+  if (!narrow) return {0, padded(rows * vocab_size), padded(rows * vocab_size) + rows * hidden_size};
+  const int64_t behind = padded(rows * std::max(vocab_size, hidden_size));
+  return {behind, 0, behind + (rows * vocab_size + 1) / 2};
 }
 
 }  // namespace selfrefine::cuda

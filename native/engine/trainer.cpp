@@ -37,20 +37,27 @@ void expect_pairs(const ScoredBatch& batch) {
   }
 }
 
-/// Chunks of the loss head that no pair straddles, or nothing if a pair is longer than a chunk.
-std::optional<std::vector<int64_t>> chunks_of_whole_pairs(const ScoredBatch& batch, int64_t chunk_rows) {
-  std::vector<int64_t> chunk_ends;
-  int64_t chunk_begin = 0, pair_begin = 0;
+/// Calls each(begin, end) for the scored rows of each pair.
+template <typename Each>
+void for_each_pair(const ScoredBatch& batch, const Each& each) {
+  int64_t begin = 0;
   for (int64_t s = 1; s < batch.sequence_ends.dim(0); s += 2) {
-    const int64_t pair_end = batch.sequence_ends.as<int32_t>()[s];
-    if (pair_end - pair_begin > chunk_rows) return std::nullopt;
-    if (pair_end - chunk_begin > chunk_rows) {
-      chunk_ends.push_back(pair_begin);
-      chunk_begin = pair_begin;
-    }
-    pair_begin = pair_end;
+    const int64_t end = batch.sequence_ends.as<int32_t>()[s];
+    each(begin, end);
+    begin = end;
   }
-  chunk_ends.push_back(pair_begin);
+}
+
+/// Chunks of the loss head that only pairs longer than a chunk straddle.
+std::vector<int64_t> chunks_of_pairs(const ScoredBatch& batch, int64_t chunk_rows) {
+  std::vector<int64_t> chunk_ends;
+  int64_t chunk_begin = 0;
+  const auto cut = [&](int64_t row) { chunk_ends.push_back(chunk_begin = row); };
+  for_each_pair(batch, [&](int64_t begin, int64_t end) {
+    if (end - chunk_begin > chunk_rows && begin > chunk_begin) cut(begin);
+    while (end - chunk_begin > chunk_rows) cut(chunk_begin + chunk_rows);
+  });
+  cut(batch.scored);
   return chunk_ends;
 }
 
@@ -136,21 +143,27 @@ double Trainer::dpo_step(const PreferenceOptions& options) {
   preference.check();
   const Activations a = forward(batch);
   LmHeadLoss head = head_loss(batch, a);
-  Backend& backend = model_->backend();
-  if (const auto chunks = chunks_of_whole_pairs(batch, head_chunk_rows())) {
-    head.chunk_ends = *chunks;
-    head.on_chunk = [&](int64_t, int64_t end) {
-      advance(preference, end);
-      backend.run(preference);
-    };
-  } else {  // a pair longer than a chunk: its loss needs log-probs that the chunk does not have, so take them before
-    backend.run(LmHeadForward{.logps = batch.logps, .x = a.scored_norm, .weight = head.weight,
-                              .targets = batch.targets});
-    advance(preference, batch.scored);
-    backend.run(preference);
-  }
+  take_long_pairs(batch, a, preference);
+  head.chunk_ends = chunks_of_pairs(batch, head_chunk_rows());
+  head.on_chunk = [&](int64_t, int64_t end) {
+    advance(preference, end);
+    model_->backend().run(preference);
+  };
   backward(batch, a, head);
   return total(preference, options);
+}
+
+/// The losses of pairs longer than a chunk of the loss head: they need log-probs that the pair's first chunk does not
+/// have.
+void Trainer::take_long_pairs(const ScoredBatch& batch, const Activations& a, PreferenceLoss preference) {
+  for_each_pair(batch, [&](int64_t begin, int64_t end) {
+    preference.pair_begin = preference.pair_end++;
+    if (end - begin <= head_chunk_rows()) return;
+    model_->backend().run(LmHeadForward{.logps = batch.logps.rows(begin, end), .x = a.scored_norm.rows(begin, end),
+                                        .weight = model_->weights().lm_head,
+                                        .targets = batch.targets.rows(begin, end)});
+    model_->backend().run(preference);
+  });
 }
 
 int64_t Trainer::head_chunk_rows() const { return model_->backend().head_chunk_rows(model_->config().vocab_size); }

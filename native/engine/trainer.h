@@ -50,6 +50,7 @@ class Trainer {
   void backward(const ScoredBatch& batch, const Activations& a, const LmHeadLoss& loss);
   int64_t head_chunk_rows() const;
   LmHeadLoss head_loss(const ScoredBatch& batch, const Activations& a);
+  void take_long_pairs(const ScoredBatch& batch, const Activations& a, PreferenceLoss preference);
   PreferenceLoss preference_loss(const ScoredBatch& batch, const PreferenceOptions& options) const;
 
   std::shared_ptr<Model> model_;

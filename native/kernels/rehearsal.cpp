@@ -98,8 +98,8 @@ void CudaRehearsal::compute(const LmHeadLoss& op) {
   int64_t begin = 0;
   for (const int64_t end : op.chunk_ends) {
     const int64_t rows = end - begin;
-    grow(Area::logits, cuda::head_loss_floats(rows, v, op.x.dtype == DType::bf16) * kWordBytes);
-    grow(Area::statistics, (3 * rows + 1) * kWordBytes);
+    grow(Area::logits, cuda::head_loss_area(rows, v, c, op.x.dtype == DType::bf16).floats * kWordBytes);
+    grow(Area::statistics, rows * kWordBytes);
     sum_over_rows(v, c, rows);
     if (op.on_chunk) op.on_chunk(begin, end);
     begin = end;

@@ -131,7 +131,8 @@ describe.each(devices)("%s", (device) => {
       const { loss } = await long.native.dpoStep(size, dpo({ beta: 0.5 }));
       return { loss, gradient: long.gradient("model.layers.0.mlp.down_proj.weight").slice() };
     };
-    for (const whole of [some.slice(0, 3), some]) {
+    const longFirst = [some[3]!, some[1]!, some[0]!];
+    for (const whole of [some.slice(0, 3), some, longFirst]) {
       const { loss, gradient } = await step(whole, 0);
       let sum = 0;
       const gradients = new Float64Array(gradient.length);

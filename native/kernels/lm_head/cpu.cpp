@@ -1,5 +1,6 @@
-// The loss head on the CPU. A chunk's logits are one product; they become exponentials, then the gradient of the
-// logits, in place, and feed the two products of the backward pass. A bf16 gradient takes the first half of its row.
+// The loss head on the CPU. A chunk's logits are one product; while a row is in the cache it becomes exponentials, then
+// the gradient of the logits, in place, which feeds the two products of the backward pass. A bf16 gradient takes the
+// first half of its row.
 #include <algorithm>
 #include <cmath>
 
@@ -14,70 +15,100 @@ constexpr int64_t kForwardRows = 256;  // rows of a chunk where the caller has n
 
 }  // namespace
 
-/// logps of rows [begin, end). If sums is given, leaves exp(logit - highest) in logits_ and their sums there.
-void CpuBackend::head_logps(const Tensor& x, const Tensor& weight, const Tensor& targets, const Tensor& logps,
-                            int64_t begin, int64_t end, float* sums) {
+/// From the logits of `rows` rows: logps and, if there is memory for it, the gradient of each logit. Then exponentials
+/// lie in that memory or, if it is narrow, in place of the logits.
+void CpuBackend::head_rows(float* logps, const LogitGradient& gradient, float* logits, const int32_t* targets,
+                           int64_t rows, int64_t v) {
+  parallel_rows(rows, v, [&](int64_t first, int64_t last, int) {
+    for (int64_t i = first; i < last; ++i) {
+      float* row = logits + i * v;
+      char* to = static_cast<char*>(gradient.data) + i * gradient.row_bytes;
+      const float highest = isa_.row.highest(row, v), target = row[targets[i]];
+      const auto log_of = [&](double sum) { return static_cast<double>(target) - highest - std::log(sum); };
+      if (gradient.data == nullptr) {
+        logps[i] = static_cast<float>(log_of(isa_.row.exp_sum(row, v, highest)));
+        continue;
+      }
+      float* exps = gradient.dtype == DType::f32 ? reinterpret_cast<float*>(to) : row;
+      const double sum = isa_.row.exps(exps, row, v, highest, 1.0f);
+      const float share = 1.0f / static_cast<float>(sum), at_target = 1.0f - exps[targets[i]] * share;
+      logps[i] = static_cast<float>(log_of(sum));
+      isa_.row.scale(to, gradient.dtype, exps, v, -share);
+      if (gradient.dtype == DType::bf16) reinterpret_cast<bf16*>(to)[targets[i]] = from_float<bf16>(at_target);
+      else exps[targets[i]] = at_target;
+    }
+  });
+}
+
+/// The logits of rows [begin, end), in logits_.
+float* CpuBackend::head_logits(const Tensor& x, const Tensor& weight, int64_t begin, int64_t end) {
   const int64_t v = weight.dim(0);
   float* logits = work_area(logits_, (end - begin) * v, "logits of a chunk of the loss head");
   matmul(Tensor(logits, DType::f32, {end - begin, v}), x.rows(begin, end), weight, {}, {});
-  parallel_rows(end - begin, v, [&](int64_t first, int64_t last, int) {
-    for (int64_t i = first; i < last; ++i) {
-      float* row = logits + i * v;
-      const float highest = isa_.row.highest(row, v), target = row[targets.as<int32_t>()[begin + i]];
-      const double sum = sums ? isa_.row.exps(row, row, v, highest, 1.0f) : isa_.row.exp_sum(row, v, highest);
-      if (sums) sums[i] = static_cast<float>(sum);
-      logps.as<float>()[begin + i] = static_cast<float>(static_cast<double>(target) - highest - std::log(sum));
-    }
-  });
+  return logits;
 }
 
 void CpuBackend::compute(const LmHeadForward& op) {
   expect_in_range("lm_head_forward", "targets", op.targets, 0, op.weight.dim(0));
   for (int64_t begin = 0; begin < op.x.dim(0); begin += kForwardRows) {
-    head_logps(op.x, op.weight, op.targets, op.logps, begin, std::min(begin + kForwardRows, op.x.dim(0)), nullptr);
+    const int64_t end = std::min(begin + kForwardRows, op.x.dim(0));
+    head_rows(op.logps.as<float>() + begin, {}, head_logits(op.x, op.weight, begin, end),
+              op.targets.as<int32_t>() + begin, end - begin, op.weight.dim(0));
   }
 }
 
-/// Exponentials of rows [begin, end) -> dlogits = dlogp (1[target] - p), in place, as the type of x.
-void CpuBackend::head_dlogits(const LmHeadLoss& op, int64_t begin, int64_t end, const float* sums) {
-  const int64_t v = op.weight.dim(0);
-  const DType type = op.x.dtype;
-  parallel_rows(end - begin, v, [&](int64_t first, int64_t last, int) {
+void CpuBackend::compute(const LmHeadRows& op) {
+  const int64_t v = op.logits.dim(1);
+  expect_in_range("lm_head_rows", "targets", op.targets, 0, v);
+  head_rows(op.logps.as<float>(), {op.dlogits.data, op.dlogits.dtype, v * size_of(op.dlogits.dtype)},
+            op.logits.as<float>(), op.targets.as<int32_t>(), op.logits.dim(0), v);
+}
+
+/// to = x, each row times its factor; one of the two is of type float32.
+void CpuBackend::scale_rows(const Tensor& to, const Tensor& x, const float* factors) {
+  const int64_t c = x.dim(1);
+  parallel_rows(x.dim(0), c, [&](int64_t first, int64_t last, int) {
     for (int64_t i = first; i < last; ++i) {
-      float* row = logits_.as<float>() + i * v;
-      const int32_t target = op.targets.as<int32_t>()[begin + i];
-      const float dlogp = op.dlogps.as<float>()[begin + i], at_target = dlogp * (1.0f - row[target] / sums[i]);
-      isa_.row.scale(row, type, row, v, -dlogp / sums[i]);
-      if (type == DType::bf16) reinterpret_cast<bf16*>(row)[target] = from_float<bf16>(at_target);
-      else row[target] = at_target;
+      if (x.dtype == DType::f32) {
+        isa_.row.scale(to.rows(i, i + 1).data, to.dtype, x.as<float>() + i * c, c, factors[i]);
+      } else {
+        const bf16* from = x.as<bf16>() + i * c;
+        std::transform(from, from + c, to.as<bf16>() + i * c,
+                       [&](bf16 value) { return from_float<bf16>(factors[i] * to_float(value)); });
+      }
     }
   });
 }
 
-/// dx = dlogits weight and, unless absent, dweight += dlogits^T x, of rows [begin, end).
+/// Of rows [begin, end), whose dlogits are in logits_: dx = dlogps (dlogits weight) and, unless absent,
+/// dweight += dlogits^T (dlogps x).
 void CpuBackend::head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end) {
   const int64_t v = op.weight.dim(0), c = op.weight.dim(1), rows = end - begin;
   const DType type = op.x.dtype;
-  const float* logits = logits_.as<float>();
-  const int64_t ld = type == DType::bf16 ? 2 * v : v;
+  const float* dlogps = op.dlogps.as<float>() + begin;
+  const ConstMatrix dlogits = {logits_.as<float>(), v * size_of(DType::f32) / size_of(type)};
+  float* area = work_area(head_rows_, rows * c, "rows of a chunk of the loss head");
+  const Tensor products(area, DType::f32, {rows, c}), scaled(area, type, {rows, c});
   GemmArgs dx;
   dx.m = rows;
   dx.n = c;
   dx.k = v;
-  dx.a = {logits, ld};
+  dx.a = dlogits;
   dx.b = {op.weight.data, c};
-  dx.c = op.dx.rows(begin, end).data;
+  dx.c = products.data;
   dx.ldc = c;
-  dx.ab_dtype = dx.c_dtype = type;
+  dx.ab_dtype = type;
   multiply(dx);
+  scale_rows(op.dx.rows(begin, end), products, dlogps);
   if (!op.dweight) return;
+  scale_rows(scaled, op.x.rows(begin, end), dlogps);
   GemmArgs dweight;
   dweight.m = v;
   dweight.n = c;
   dweight.k = rows;
-  dweight.a = {logits, ld};
+  dweight.a = dlogits;
   dweight.trans_a = true;
-  dweight.b = {op.x.rows(begin, end).data, c};
+  dweight.b = {scaled.data, c};
   dweight.c = op.dweight.data;
   dweight.ldc = c;
   dweight.ab_dtype = type;
@@ -86,14 +117,14 @@ void CpuBackend::head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end)
 }
 
 void CpuBackend::compute(const LmHeadLoss& op) {
-  expect_in_range("lm_head_loss", "targets", op.targets, 0, op.weight.dim(0));
-  std::vector<float> sums;
+  const int64_t v = op.weight.dim(0);
+  expect_in_range("lm_head_loss", "targets", op.targets, 0, v);
   int64_t begin = 0;
   for (const int64_t end : op.chunk_ends) {
-    sums.resize(static_cast<size_t>(end - begin));
-    head_logps(op.x, op.weight, op.targets, op.logps, begin, end, sums.data());
+    float* logits = head_logits(op.x, op.weight, begin, end);
+    head_rows(op.logps.as<float>() + begin, {logits, op.x.dtype, v * size_of(DType::f32)}, logits,
+              op.targets.as<int32_t>() + begin, end - begin, v);
     if (op.on_chunk) op.on_chunk(begin, end);
-    head_dlogits(op, begin, end, sums.data());
     head_gradient(op, begin, end);
     begin = end;
   }

@@ -1,12 +1,12 @@
 // The loss head on the GPU. A chunk's logits are one product, in float32; one pass over each row takes its
-// log-probability and, where the loss is known before, its gradient, which feeds two more products. Where the loss is
-// taken inside, and on GPUs without clusters, a second pass makes the gradient. A bfloat16 gradient has memory of its
-// own, so that its rows lie dense.
+// log-probability and the gradient of that, which feeds two more products, whose rows then get the loss's gradient as a
+// factor. A bfloat16 gradient has memory of its own, so that its rows lie dense.
 #include <algorithm>
 #include <type_traits>
 #include <utility>
 
 #include "cuda/cuda_backend.h"
+#include "cuda/lanes.cuh"
 #include "cuda/softmax.cuh"
 #include "cuda/workspace.h"
 #include "kernels/indices.h"
@@ -18,81 +18,63 @@ namespace cuda {
 
 namespace {
 
-constexpr int kHeadThreads = 512;
-constexpr int kHeadLoads = 4;  // accesses of a thread in flight
+constexpr int kHeadThreads = 512, kScaleThreads = 256;
 
-/// logps[row] and, unless null, statistics[row] = (highest, 1 / sum). A block a row; which thread adds which logit
-/// follows from V alone, so a row's numbers do not depend on its chunk.
-template <int kWidth>
-__global__ void __launch_bounds__(kHeadThreads)
-    head_logps_kernel(float* logps, float2* statistics, const float* logits, const int32_t* targets, int64_t v) {
-  const int64_t row = blockIdx.x;
-  const float* from = logits + row * v;
-  const Softmax all = row_softmax<kHeadThreads, kWidth>(from, v);
-  if (threadIdx.x != 0) return;
-  const double target = from[targets[row]];
-  logps[row] = static_cast<float>(target - static_cast<double>(all.highest) - log(static_cast<double>(all.sum)));
-  if (statistics != nullptr) statistics[row] = make_float2(all.highest, 1.0f / all.sum);
-}
-
-/// dlogits = dlogp (1[target] - p). With T float it takes the place of the logits: each thread reads what it writes.
-/// Grid: (parts of a row, rows).
+/// Where clusters are not. A block a row, which reads it for the sum and once more, best from the cache, for the
+/// gradient; see head_row_kernel. With T float each thread reads what it writes. Which thread adds which logit follows
+/// from V alone, so a row's numbers do not depend on its chunk.
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(kHeadThreads)
-    head_gradient_kernel(T* dlogits, const float* logits, const float2* statistics, const float* dlogps,
-                         const int32_t* targets, int64_t v) {
-  const int64_t row = blockIdx.y, target = targets[row];
-  const float2 of_row = statistics[row];
-  const float highest = of_row.x, share = of_row.y, dlogp = dlogps[row], scale = -dlogp * share;
+    head_block_kernel(float* logps, T* dlogits, const float* logits, const int32_t* targets, int64_t v) {
+  const int64_t row = blockIdx.x, target = targets[row];
   const float* from = logits + row * v;
-  T* to = dlogits + row * v;
-  constexpr int64_t kStep = int64_t{kHeadThreads} * kWidth;
-  const int64_t first = int64_t{blockIdx.x} * (kHeadLoads * kStep) + int64_t{threadIdx.x} * kWidth;
-  float values[kHeadLoads][kWidth];
-#pragma unroll
-  for (int k = 0; k < kHeadLoads; ++k) {
-    const int64_t i = first + k * kStep;
-    if (i >= v) break;
-    if constexpr (kWidth == 1) {
-      values[k][0] = from[i];
-    } else {
-#pragma unroll
-      for (int j = 0; j < kWidth; j += kPack<float>) {
-        const Pack<float> pack = load_pack(from + i + j);
-#pragma unroll
-        for (int e = 0; e < kPack<float>; ++e) values[k][j + e] = pack.values[e];
-      }
-    }
+  const double of_target = from[target];  // before a barrier, after which it may be overwritten
+  const Softmax all = row_softmax<kHeadThreads, kWidth>(from, v);
+  if (threadIdx.x == 0) {
+    logps[row] = static_cast<float>(of_target - static_cast<double>(all.highest) - log(static_cast<double>(all.sum)));
   }
-#pragma unroll
-  for (int k = 0; k < kHeadLoads; ++k) {
-    const int64_t i = first + k * kStep;
-    if (i >= v) break;
-    Pack<T> pack;
+  if (dlogits == nullptr) return;
+  const float share = 1.0f / all.sum;
+  over_row<kHeadThreads, kWidth>(from, v, [&](int64_t i, const float (&values)[kWidth]) {
+    float gradient[kWidth];
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) {
-      const float mass = expf(values[k][j] - highest);
-      const float value = i + j == target ? dlogp * (1.0f - mass * share) : scale * mass;
-      if constexpr (kWidth == 1) to[i] = from_float<T>(value);
-      else pack.values[j] = from_float<T>(value);
+      gradient[j] = logit_gradient(expf(values[j] - all.highest), share, i + j == target);
     }
-    if constexpr (kWidth > 1) store_pack(to + i, pack);
-  }
+    store_some(dlogits + row * v + i, gradient);
+  });
 }
 
+/// From the logits of dense rows: logps and, unless null, dlogits.
 template <typename T>
-void take_gradient(T* dlogits, const float* logits, const float2* statistics, const float* dlogps,
-                   const int32_t* targets, int64_t rows, int64_t v, cudaStream_t stream) {
-  const bool vector = packable<T>(v, dlogits, logits);
-  const int64_t part = int64_t{kHeadThreads} * kHeadLoads * (vector ? kPack<T> : 1);
-  const auto kernel = vector ? head_gradient_kernel<T, kPack<T>> : head_gradient_kernel<T, 1>;
-  constexpr int64_t kMostRows = 65535;  // of a grid
-  for (int64_t begin = 0; begin < rows; begin += kMostRows) {
-    const auto count = static_cast<unsigned>(std::min(rows - begin, kMostRows));
-    const dim3 grid(static_cast<unsigned>((v + part - 1) / part), count);
-    LAUNCH(kernel, grid, kHeadThreads, 0, stream, dlogits + begin * v, logits + begin * v, statistics + begin,
-           dlogps + begin, targets + begin, v);
+void take_rows(bool clusters, float* logps, T* dlogits, const float* logits, const int32_t* targets, int64_t rows,
+               int64_t v, cudaStream_t stream) {
+  if (clusters && pass_over_rows(logps, dlogits, logits, targets, rows, v, stream)) return;
+  const auto kernel = packable<float>(v, logits, dlogits) ? head_block_kernel<T, 4> : head_block_kernel<T, 1>;
+  LAUNCH(kernel, static_cast<unsigned>(rows), kHeadThreads, 0, stream, logps, dlogits, logits, targets, v);
+}
+
+/// to = x of n elements, each row of `columns` times its factor.
+template <typename T, typename From, bool kPacked>
+__global__ void __launch_bounds__(kScaleThreads)
+    scale_rows_kernel(T* to, const From* x, const float* factors, int64_t n, int64_t columns) {
+  const int64_t i = grid_thread() * kLanes;
+  if (i >= n) return;
+  Lanes values = load_lanes<kPacked>(x + i, n - i);
+  const float factor = factors[quotient(i, columns)];
+#pragma unroll
+  for (int k = 0; k < kLanes; ++k) {
+    values[k] *= kPacked ? factor : factors[quotient(min(i + k, n - 1), columns)];
   }
+  store_lanes<kPacked>(to + i, values, n - i);
+}
+
+template <typename T, typename From>
+void scale_rows(T* to, const From* x, const float* factors, int64_t rows, int64_t columns, cudaStream_t stream) {
+  const int64_t n = rows * columns;
+  const auto kernel = lanes_packable<T>(columns, to, x) ? scale_rows_kernel<T, From, true>
+                                                        : scale_rows_kernel<T, From, false>;
+  LAUNCH(kernel, blocks_for(n, kScaleThreads * kLanes), kScaleThreads, 0, stream, to, x, factors, n, columns);
 }
 
 }  // namespace
@@ -113,17 +95,6 @@ void CudaBackend::head_logits(const Tensor& x, const Tensor& weight, int64_t beg
   multiply(product);
 }
 
-/// From the logits of `rows` rows: logps and, unless null, statistics. The logits are left as they are.
-void CudaBackend::head_logps(float* logps, float2* statistics, const float* logits, const int32_t* targets,
-                             int64_t rows, int64_t v) {
-  float* const none = nullptr;
-  if (!clusters_ || !cuda::pass_over_rows({logps, statistics}, none, logits, none, targets, rows, v, stream_)) {
-    const auto kernel = cuda::packable<float>(v, logits) ? cuda::head_logps_kernel<4> : cuda::head_logps_kernel<1>;
-    LAUNCH(kernel, static_cast<unsigned>(rows), cuda::kHeadThreads, 0, stream_, logps, statistics, logits, targets, v);
-  }
-  launched("lm_head");
-}
-
 void CudaBackend::compute(const LmHeadForward& op) {
   const int64_t m = op.x.dim(0), v = op.weight.dim(0);
   expect_in_range("lm_head_forward", "targets", op.targets, 0, v);
@@ -131,47 +102,63 @@ void CudaBackend::compute(const LmHeadForward& op) {
   const int64_t rows = cuda::head_forward_rows(m, v);
   const int32_t* targets = upload(Table::targets, op.targets.as<int32_t>(), m);
   float* logits = scratch_of<float>(Scratch::logits, rows * v);
+  float* const none = nullptr;
   for (int64_t begin = 0; begin < m; begin += rows) {
     const int64_t end = std::min(begin + rows, m);
     head_logits(op.x, op.weight, begin, end, logits);
-    head_logps(op.logps.as<float>() + begin, nullptr, logits, targets + begin, end - begin, v);
+    cuda::take_rows(clusters_, op.logps.as<float>() + begin, none, logits, targets + begin, end - begin, v, stream_);
+    launched("lm_head_forward");
   }
 }
 
-/// dlogits of rows [begin, end) -> dx = dlogits weight, dweight += dlogits^T x unless absent.
-void CudaBackend::head_gradient(const LmHeadLoss& op, const void* dlogits, int64_t begin, int64_t end) {
-  CudaGemm dx;
-  dx.c = op.dx.rows(begin, end).data;
-  dx.a = dlogits;
-  dx.b = op.weight.data;
-  dx.m = end - begin;
-  dx.n = op.weight.dim(1);
-  dx.k = op.weight.dim(0);
-  dx.input_type = dx.output_type = op.x.dtype;
-  multiply(dx);
-  if (!op.dweight) return;
-  CudaGemm dweight;
-  dweight.c = op.dweight.data;
-  dweight.a = dlogits;
-  dweight.b = op.x.rows(begin, end).data;
-  dweight.m = op.weight.dim(0);
-  dweight.n = op.weight.dim(1);
-  dweight.k = end - begin;
-  dweight.transpose_a = true;
-  dweight.accumulate = true;
-  dweight.input_type = op.x.dtype;
-  multiply(dweight);
+void CudaBackend::compute(const LmHeadRows& op) {
+  const int64_t m = op.logits.dim(0), v = op.logits.dim(1);
+  expect_in_range("lm_head_rows", "targets", op.targets, 0, v);
+  if (m == 0) return;
+  const int32_t* targets = upload(Table::targets, op.targets.as<int32_t>(), m);
+  visit_device(op.dlogits.dtype, [&](auto zero) {
+    cuda::take_rows(clusters_, op.logps.as<float>(), op.dlogits.as<decltype(zero)>(), op.logits.as<float>(), targets,
+                    m, v, stream_);
+  });
+  launched("lm_head_rows");
 }
 
-/// A copy on the device of so many floats of the host, as they are when the work before is done.
-const float* CudaBackend::head_dlogps(float* to, const float* from, int64_t count) {
-  check_cuda(cudaMemcpyAsync(to, from, static_cast<size_t>(count) * sizeof(float), cudaMemcpyDefault, stream_),
-             "lm_head_loss: dlogps");
-  return to;
+/// Of rows [begin, end): dx = dlogps (dlogits weight) and, unless absent, dweight += dlogits^T (dlogps x). `dlogps` are
+/// those of these rows; `area` has room for a float of each element of dx.
+void CudaBackend::head_gradient(const LmHeadLoss& op, const void* dlogits, const float* dlogps, float* area,
+                                int64_t begin, int64_t end) {
+  const int64_t rows = end - begin, c = op.weight.dim(1);
+  visit_device(op.x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    CudaGemm dx;
+    dx.c = area;
+    dx.a = dlogits;
+    dx.b = op.weight.data;
+    dx.m = rows;
+    dx.n = c;
+    dx.k = op.weight.dim(0);
+    dx.input_type = op.x.dtype;
+    multiply(dx);
+    cuda::scale_rows(op.dx.as<T>() + begin * c, area, dlogps, rows, c, stream_);
+    if (!op.dweight) return;
+    T* const x = reinterpret_cast<T*>(area);
+    cuda::scale_rows(x, op.x.as<T>() + begin * c, dlogps, rows, c, stream_);
+    CudaGemm dweight;
+    dweight.c = op.dweight.data;
+    dweight.a = dlogits;
+    dweight.b = x;
+    dweight.m = op.weight.dim(0);
+    dweight.n = c;
+    dweight.k = rows;
+    dweight.transpose_a = true;
+    dweight.accumulate = true;
+    dweight.input_type = op.x.dtype;
+    multiply(dweight);
+  });
 }
 
 void CudaBackend::compute(const LmHeadLoss& op) {
-  const int64_t m = op.x.dim(0), v = op.weight.dim(0);
+  const int64_t m = op.x.dim(0), v = op.weight.dim(0), c = op.weight.dim(1);
   expect_in_range("lm_head_loss", "targets", op.targets, 0, v);
   if (m == 0) return;
   const int32_t* targets = upload(Table::targets, op.targets.as<int32_t>(), m);
@@ -179,30 +166,25 @@ void CudaBackend::compute(const LmHeadLoss& op) {
   for (const int64_t end : op.chunk_ends) most = std::max(most, end - std::exchange(begin, end));
   visit_device(op.x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    constexpr bool kNarrow = !std::is_same_v<T, float>;
-    const int64_t padded = cuda::head_loss_floats(most, v, false);
-    float* logits = scratch_of<float>(Scratch::logits, cuda::head_loss_floats(most, v, kNarrow));
-    T* dlogits = reinterpret_cast<T*>(kNarrow ? logits + padded : logits);
-    float2* statistics = scratch_of<float2>(Scratch::rows, most + (most + 1) / 2);
-    float* dlogps_here = reinterpret_cast<float*>(statistics + most);
+    const auto area = cuda::head_loss_area(most, v, c, !std::is_same_v<T, float>);
+    float* logits = scratch_of<float>(Scratch::logits, area.floats);
+    float* dlogps = scratch_of<float>(Scratch::rows, most);
+    T* dlogits = reinterpret_cast<T*>(logits + area.dlogits);
     begin = 0;
     for (const int64_t end : op.chunk_ends) {
-      const int64_t rows = end - begin;
-      float* logps = op.logps.as<float>() + begin;
-      const auto dlogps = [&] { return head_dlogps(dlogps_here, op.dlogps.as<float>() + begin, rows); };
       head_logits(op.x, op.weight, begin, end, logits);
-      const bool in_one_pass = clusters_ && !op.on_chunk &&
-                               cuda::pass_over_rows({logps, nullptr}, dlogits, logits, dlogps(), targets + begin, rows,
-                                                    v, stream_);
-      if (!in_one_pass) {
-        head_logps(logps, statistics, logits, targets + begin, rows, v);
-        if (op.on_chunk) op.on_chunk(begin, end);
-        cuda::take_gradient(dlogits, logits, statistics, dlogps(), targets + begin, rows, v, stream_);
-      }
+      cuda::take_rows(clusters_, op.logps.as<float>() + begin, dlogits, logits, targets + begin, end - begin, v,
+                      stream_);
       launched("lm_head_loss");
-      head_gradient(op, dlogits, begin, end);
+      if (op.on_chunk) op.on_chunk(begin, end);
+      // From memory that may be the host's, as it is when the work before is done: to be read once.
+      const size_t bytes = static_cast<size_t>(end - begin) * sizeof(float);
+      check_cuda(cudaMemcpyAsync(dlogps, op.dlogps.as<float>() + begin, bytes, cudaMemcpyDefault, stream_),
+                 "lm_head_loss: dlogps");
+      head_gradient(op, dlogits, dlogps, logits + area.rows, begin, end);
       begin = end;
     }
+    launched("lm_head_loss");
   });
 }
 

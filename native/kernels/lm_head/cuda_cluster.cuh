@@ -1,6 +1,6 @@
 // The loss head's pass over the logits on sm_90 and newer: a row lies in the registers of a cluster of blocks, so that
-// each logit is read once and its gradient, where it is known what for, written once. Predicted, never measured: with
-// a bfloat16 gradient 6 bytes a logit, at a copy rate of 4.3e12 bytes/s 5.4 logits/ns for each of 132 multiprocessors.
+// each logit is read once and its gradient written once. Predicted, never measured: with a bfloat16 gradient 6 bytes a
+// logit, at a copy rate of 4.3e12 bytes/s 5.4 logits/ns for each of 132 multiprocessors.
 // Two blocks of one hold 2 * 512 * 32 logits, 128 KiB, so their rows may take 6.0 us from launch to last store: about
 // 1.5 us to read, 1.5 for three barriers of the cluster, 1 for the exponentials (one each), 0.5 to store. In flight:
 // up to 128 KiB of loads, of which Little's law wants 4.3e12 B/s / 132 * 1 us = 33 KB.
@@ -14,20 +14,37 @@ namespace selfrefine::cuda {
 
 constexpr int kClusterThreads = 512, kClusterWarps = kClusterThreads / kWarp, kMostCluster = 8;
 
-/// Of a row of logits.
-struct RowOutputs {
-  float* logps;
-  float2* statistics;  // (highest, 1 / sum), or null
-};
-
 /// What a block of the cluster has in dynamic shared memory. A sum of the cluster has slots of its own, which the
 /// other blocks fill: nobody has to wait until they can be filled again.
 struct ClusterMemory {
   float highest[kMostCluster], sums[kMostCluster];  // of each block, written by it
   float of_warps[2][kClusterWarps];
-  float dlogp, of_target;  // of the row: its logit of the target
+  float of_target;  // the row's logit of the target
   int32_t target;
 };
+
+/// d logp / d logit, where `mass` is exp(logit - highest) and `share` 1 / their sum.
+__device__ __forceinline__ float logit_gradient(float mass, float share, bool is_target) {
+  return is_target ? 1.0f - mass * share : -share * mass;
+}
+
+/// As one access; with kWidth 4 the address must be divisible by that of four elements.
+template <int kWidth>
+__device__ __forceinline__ void store_some(float* to, const float (&from)[kWidth]) {
+  if constexpr (kWidth == 1) *to = from[0];
+  else *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
+}
+template <int kWidth>
+__device__ __forceinline__ void store_some(bfloat16* to, const float (&from)[kWidth]) {
+  if constexpr (kWidth == 1) {
+    *to = from_float<bfloat16>(from[0]);
+  } else {
+    struct alignas(8) Four {
+      __nv_bfloat162 low, high;
+    };
+    *reinterpret_cast<Four*>(to) = {__floats2bfloat162_rn(from[0], from[1]), __floats2bfloat162_rn(from[2], from[3])};
+  }
+}
 
 /// The logits of a thread, -infinity beyond the row. Access k of the row's thread t (of all blocks) is at
 /// (k threads + t) kWidth: every block has its share of any row.
@@ -71,34 +88,18 @@ struct RowShare {
     return sum;
   }
 
-  /// From exponentials: to = dlogp (1[target] - p), where share = 1 / their sum; all counted from the first logit.
+  /// From exponentials: to = 1[target] - p, where share = 1 / their sum; all counted from the first logit.
   template <typename T>
-  __device__ __forceinline__ void write_gradient(T* to, int32_t size, int32_t target, float dlogp, float share) const {
-    const float scale = -dlogp * share;
+  __device__ __forceinline__ void write_gradient(T* to, int32_t size, int32_t target, float share) const {
 #pragma unroll
     for (int k = 0; k < kAccesses; ++k) {
       if (k * kStep >= size) break;
       float gradient[kWidth];
 #pragma unroll
       for (int j = 0; j < kWidth; ++j) {
-        gradient[j] = k * kStep + j == target ? dlogp * (1.0f - values[k][j] * share) : scale * values[k][j];
+        gradient[j] = logit_gradient(values[k][j], share, k * kStep + j == target);
       }
       store_some(to + k * kStep, gradient);
-    }
-  }
-
-  static __device__ __forceinline__ void store_some(float* to, const float (&from)[kWidth]) {
-    if constexpr (kWidth == 1) *to = from[0];
-    else *reinterpret_cast<float4*>(to) = make_float4(from[0], from[1], from[2], from[3]);
-  }
-  static __device__ __forceinline__ void store_some(bfloat16* to, const float (&from)[kWidth]) {
-    if constexpr (kWidth == 1) {
-      *to = from_float<bfloat16>(from[0]);
-    } else {
-      struct alignas(8) Four {
-        __nv_bfloat162 low, high;
-      };
-      *reinterpret_cast<Four*>(to) = {__floats2bfloat162_rn(from[0], from[1]), __floats2bfloat162_rn(from[2], from[3])};
     }
   }
 };
@@ -124,13 +125,12 @@ __device__ __forceinline__ float over_cluster(float of_warp, float* of_warps, fl
   return all;
 }
 
-/// A cluster a row. Unless `dlogits` is null it gets dlogps (1[target] - p); it may be the memory of the logits: when
-/// the first element is written, all have long been read. kFloats: logits of a thread; up to 40 two blocks share a
+/// A cluster a row. Unless `dlogits` is null it gets 1[target] - p; it may be the memory of the logits: when the first
+/// element is written, all have long been read. kFloats: logits of a thread; up to 40 two blocks share a
 /// multiprocessor.
 template <typename T, int kBlocks, int kWidth, int kFloats>
 __global__ void __launch_bounds__(kClusterThreads, kFloats > 40 ? 1 : 2)
-    head_row_kernel(RowOutputs outputs, T* dlogits, const float* logits, const float* dlogps, const int32_t* targets,
-                    int32_t v) {
+    head_row_kernel(float* logps, T* dlogits, const float* logits, const int32_t* targets, int32_t v) {
 #if defined(SELFREFINE_HAS_CLUSTERS)
   DYN_SMEM(ClusterMemory, memory);
   cluster_arrive();  // waited for below: all blocks have started
@@ -139,11 +139,9 @@ __global__ void __launch_bounds__(kClusterThreads, kFloats > 40 ? 1 : 2)
   const int32_t first = static_cast<int32_t>(rank * kClusterThreads + threadIdx.x) * kWidth;
   const bool notes = threadIdx.x == kClusterThreads - 1;  // what is read early and needed late: registers are few
   const int32_t target = notes ? targets[row] : 0;
-  const float dlogp = notes && dlogits != nullptr ? dlogps[row] : 0.0f;
   RowShare<kBlocks, kWidth, kFloats> share(logits + row * v + first, v - first);
   if (notes) {
     memory->target = target;
-    memory->dlogp = dlogp;
     memory->of_target = logits[row * v + target];
   }
   const float own_highest = warp_max(share.highest());
@@ -155,17 +153,16 @@ __global__ void __launch_bounds__(kClusterThreads, kFloats > 40 ? 1 : 2)
                                           [](float a, float b) { return a + b; });
   // From here on no block touches the memory of another: each may end when it likes.
   if (dlogits != nullptr) {
-    share.write_gradient(dlogits + row * v + first, v - first, memory->target - first, memory->dlogp, 1.0f / sum);
+    share.write_gradient(dlogits + row * v + first, v - first, memory->target - first, 1.0f / sum);
   }
   if (first != 0) return;
-  outputs.logps[row] = static_cast<float>(static_cast<double>(memory->of_target) - static_cast<double>(highest) -
-                                          log(static_cast<double>(sum)));
-  if (outputs.statistics != nullptr) outputs.statistics[row] = make_float2(highest, 1.0f / sum);
+  logps[row] = static_cast<float>(static_cast<double>(memory->of_target) - static_cast<double>(highest) -
+                                  log(static_cast<double>(sum)));
 #endif
 }
 
 template <typename T>
-using HeadRowKernel = void (*)(RowOutputs, T*, const float*, const float*, const int32_t*, int32_t);
+using HeadRowKernel = void (*)(float*, T*, const float*, const int32_t*, int32_t);
 
 /// The kernel for rows of one length, and the blocks of its clusters: functions of the length alone, as its sums are.
 template <typename T>
@@ -188,14 +185,14 @@ RowPlan<T> plan_row(int64_t v) {
   return {nullptr, 0};
 }
 
-/// True if queued. Rows of `logits` lie dense; `dlogits` may be null.
+/// True if queued. Rows lie dense; `dlogits` may be null.
 template <typename T>
-bool pass_over_rows(const RowOutputs& outputs, T* dlogits, const float* logits, const float* dlogps,
-                    const int32_t* targets, int64_t rows, int64_t v, cudaStream_t stream) {
-  const RowPlan<T> plan = packable<float>(v, logits) ? plan_row<T, 4>(v) : plan_row<T, 1>(v);
+bool pass_over_rows(float* logps, T* dlogits, const float* logits, const int32_t* targets, int64_t rows, int64_t v,
+                    cudaStream_t stream) {
+  const RowPlan<T> plan = packable<float>(v, logits, dlogits) ? plan_row<T, 4>(v) : plan_row<T, 1>(v);
   if (plan.kernel == nullptr) return false;
   LAUNCH_CLUSTERS(plan.kernel, plan.blocks, static_cast<unsigned>(rows) * plan.blocks, kClusterThreads,
-                  sizeof(ClusterMemory), stream, outputs, dlogits, logits, dlogps, targets, static_cast<int32_t>(v));
+                  sizeof(ClusterMemory), stream, logps, dlogits, logits, targets, static_cast<int32_t>(v));
   return true;
 }
 

@@ -14,6 +14,14 @@ void LmHeadForward::check() const {
   expect(op, "targets", targets, {x.dim(0)}, DType::i32);
 }
 
+void LmHeadRows::check() const {
+  const char* op = "lm_head_rows";
+  expect_real(op, "dlogits", dlogits, 2);
+  expect(op, "logits", logits, {dlogits.dim(0), dlogits.dim(1)}, DType::f32);
+  expect(op, "logps", logps, {dlogits.dim(0)}, DType::f32);
+  expect(op, "targets", targets, {dlogits.dim(0)}, DType::i32);
+}
+
 void LmHeadLoss::check() const {
   const char* op = "lm_head_loss";
   expect_real(op, "x", x, 2);

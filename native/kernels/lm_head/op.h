@@ -1,7 +1,10 @@
 // The loss head: hidden rows -> log-probability of each row's target, in chunks of rows so that logits never exist
 // whole. Every loss of the trainer is a choice of dlogps = d loss / d logp; the head knows nothing else of it.
 //   logits = x weight^T (f32)               logp[m] = logits[m, target] - lse[m]
-//   dlogits[m, v] = dlogps[m] (1[v = target] - p[m, v]), stored as T
+//   dlogits[m, v] = 1[v = target] - p[m, v], the gradient of logp[m]
+//   dx[m] = dlogps[m] sum_v dlogits[m, v] weight[v]      dweight[v] += sum_m dlogits[m, v] dlogps[m] x[m]
+// dlogits and dlogps[m] x[m] are stored as T. What is as large as the logits need not wait for the loss: dlogps is a
+// factor of rows of C numbers.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +20,15 @@ struct LmHeadForward {
   Tensor logps;    // (M) f32
   Tensor x;        // (M, C) T
   Tensor weight;   // (V, C) T
+  Tensor targets;  // (M) i32, each in [0, V)
+  void check() const;
+};
+
+/// What a pass over a chunk's logits makes of them: a part of LmHeadLoss that tests and benches can see.
+struct LmHeadRows {
+  Tensor logps;    // (M) f32
+  Tensor dlogits;  // (M, V) T; may be the memory of logits if T is float32
+  Tensor logits;   // (M, V) f32, worthless afterwards
   Tensor targets;  // (M) i32, each in [0, V)
   void check() const;
 };

@@ -1,5 +1,5 @@
-// The loss head by the formula, a row of logits at a time. The gradient of the logits is stored as T, like that of any
-// activation: with T bfloat16 both products of the backward pass read it rounded.
+// The loss head by the formula, a row of logits at a time. The gradient of the logits and the scaled rows of x are
+// stored as T, like any activation: with T bfloat16 the products of the backward pass read them rounded.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -15,16 +15,21 @@ using reference::store;
 
 namespace {
 
+/// Logits of a row -> log-probabilities of the whole vocabulary.
+void normalize(std::vector<double>& logits) {
+  const double highest = *std::max_element(logits.begin(), logits.end());
+  double total = 0;
+  for (const double logit : logits) total += std::exp(logit - highest);
+  for (double& logit : logits) logit -= highest + std::log(total);
+}
+
 /// Log-probabilities of the whole vocabulary for one row.
 template <typename T>
 std::vector<double> log_softmax(const T* x, const Tensor& weight) {
   const int64_t v = weight.dim(0), c = weight.dim(1);
   std::vector<double> logits(static_cast<size_t>(v));
   for (int64_t i = 0; i < v; ++i) logits[static_cast<size_t>(i)] = reference::dot(x, weight.as<T>() + i * c, c);
-  const double highest = *std::max_element(logits.begin(), logits.end());
-  double total = 0;
-  for (const double logit : logits) total += std::exp(logit - highest);
-  for (double& logit : logits) logit -= highest + std::log(total);
+  normalize(logits);
   return logits;
 }
 
@@ -47,7 +52,7 @@ std::vector<T> dlogits_of_row(const LmHeadLoss& op, int64_t m) {
   const size_t target = static_cast<size_t>(op.targets.as<int32_t>()[m]);
   std::vector<T> dlogits(logps.size());
   for (size_t i = 0; i < logps.size(); ++i) {
-    dlogits[i] = store<T>(op.dlogps.as<float>()[m] * ((i == target ? 1.0 : 0.0) - std::exp(logps[i])));
+    dlogits[i] = store<T>((i == target ? 1.0 : 0.0) - std::exp(logps[i]));
   }
   return dlogits;
 }
@@ -57,13 +62,13 @@ template <typename T>
 void backward_row(const LmHeadLoss& op, int64_t m, std::vector<double>& dweight) {
   const int64_t v = op.weight.dim(0), c = op.weight.dim(1);
   const std::vector<T> dlogits = dlogits_of_row<T>(op, m);
-  const T* x = op.x.as<T>() + m * c;
-  for (int64_t i = 0; i < v && !dweight.empty(); ++i) {
-    const double value = load(dlogits[static_cast<size_t>(i)]);
-    for (int64_t j = 0; j < c; ++j) dweight[static_cast<size_t>(i * c + j)] += value * load(x[j]);
-  }
+  const double dlogp = op.dlogps.as<float>()[m];
   for (int64_t j = 0; j < c; ++j) {
-    op.dx.as<T>()[m * c + j] = store<T>(reference::dot(dlogits.data(), op.weight.as<T>() + j, v, c));
+    op.dx.as<T>()[m * c + j] = store<T>(dlogp * reference::dot(dlogits.data(), op.weight.as<T>() + j, v, c));
+    const double x = load(store<T>(dlogp * load(op.x.as<T>()[m * c + j])));
+    for (int64_t i = 0; i < v && !dweight.empty(); ++i) {
+      dweight[static_cast<size_t>(i * c + j)] += load(dlogits[static_cast<size_t>(i)]) * x;
+    }
   }
 }
 
@@ -72,6 +77,24 @@ void backward_row(const LmHeadLoss& op, int64_t m, std::vector<double>& dweight)
 void ReferenceBackend::compute(const LmHeadForward& op) {
   expect_in_range("lm_head_forward", "targets", op.targets, 0, op.weight.dim(0));
   write_logps(op, 0, op.x.dim(0));
+}
+
+void ReferenceBackend::compute(const LmHeadRows& op) {
+  const int64_t v = op.logits.dim(1);
+  expect_in_range("lm_head_rows", "targets", op.targets, 0, v);
+  for (int64_t m = 0; m < op.logits.dim(0); ++m) {
+    const float* logits = op.logits.as<float>() + m * v;
+    const auto target = static_cast<size_t>(op.targets.as<int32_t>()[m]);
+    std::vector<double> logps(logits, logits + v);
+    normalize(logps);
+    op.logps.as<float>()[m] = static_cast<float>(logps[target]);
+    visit_real(op.dlogits.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      for (size_t i = 0; i < logps.size(); ++i) {
+        op.dlogits.as<T>()[m * v + static_cast<int64_t>(i)] = store<T>((i == target ? 1.0 : 0.0) - std::exp(logps[i]));
+      }
+    });
+  }
 }
 
 void ReferenceBackend::compute(const LmHeadLoss& op) {

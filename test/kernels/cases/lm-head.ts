@@ -32,7 +32,24 @@ export const gradients: GradientCase[] = [
   head({ m: 3, c: 2, v: 16385 }, [2, 3]),
 ];
 
+/** The pass over the logits alone. */
+function rows(m: number, v: number): OpCase {
+  return {
+    op: "LmHeadRows", name: `M=${m} V=${v}`, terms: v,
+    sharing: (dtype): Record<string, string> => (dtype === "float32" ? { dlogits: "logits" } : {}),
+    make: (maker) => ({
+      logps: maker.output([m], "float32"), dlogits: maker.output([m, v]),
+      logits: { ...maker.float([m, v]), role: "scratch" }, targets: maker.indices(m, v),
+    }),
+  };
+}
+
 /** A frozen head: the same log-probabilities and dx. */
-export const cases: OpCase[] = [
+const frozen = [
   head({ m: 7, c: 5, v: 11 }, [3, 4, 7]), head({ m: 65, c: 48, v: 257 }, [16, 64, 65]), head({ m: 0, c: 4, v: 5 }, []),
 ].map((gradient) => without(casesOf(gradient)[1]!, "dweight"));
+
+export const cases: OpCase[] = [
+  ...frozen,
+  rows(0, 5), rows(1, 1), rows(7, 11), rows(33, 256), rows(2, 8193), rows(2, 16388), rows(1, 40_001),
+];
