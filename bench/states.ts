@@ -37,7 +37,7 @@ interface Rows {
 }
 
 async function loadRows(): Promise<Rows> {
-  const task = getTask("wordproblems", { wordproblems: { train: 4000, validation: 200, minSteps: 1, maxSteps: 3, maxOperand: 9, maxTotal: 40 } });
+  const task = getTask("wordproblems", { wordproblems: { train: 4000, validation: 200, min_steps: 1, max_steps: 3, max_operand: 9, max_total: 40 } });
   const texts = async (split: "train" | "validation") => {
     const questions = await task.load("", split);
     const answers = proceduralAnswers(questions, { error_rate: 0 });

@@ -45,6 +45,12 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** For calls from JavaScript, where a path may be anything. @throws ERR_INVALID_ARGUMENT naming the argument */
+export function expectPath(path: unknown, argument: string, wanted: string): void {
+  if (typeof path === "string" && path !== "") return;
+  fail("ERR_INVALID_ARGUMENT", `${argument} is ${JSON.stringify(path)}, wanted ${wanted}`, { argument });
+}
+
 function temporarySibling(path: string): string {
   return join(dirname(path), `.${basename(path)}.tmp-${ownMark()}-${randomBytes(4).toString("hex")}`);
 }

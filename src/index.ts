@@ -12,7 +12,10 @@ export { dpo, type DpoControl, type DpoData } from "./train/dpo";
 export type { TrainingControl } from "./train/loop";
 export type * from "./train/events";
 export { sample, type Prompt, type SampleEvent, type SampleProgressEvent } from "./sample/sample";
-export { selfRefine, type SelfRefineEvent, type SelfRefineInput, type SelfRefineOptions } from "./refine/self-refine";
+export {
+  selfRefine, type NoPairsEvent, type SelfRefineEvent, type SelfRefineInput, type SelfRefineOptions,
+} from "./refine/self-refine";
+export type { PairReport } from "./refine/report";
 export { samplePaths } from "./refine/sample-paths";
 export { buildPairs } from "./refine/pairs";
 export { getTask, TASK_NAMES, type Task } from "./tasks";

@@ -2,7 +2,7 @@
 // Loads and saves Hugging Face directories, PEFT adapters and llama2.c files. It does NOT train or sample; those take a
 // Model.
 import { extname, join } from "node:path";
-import { atomicDirectory, holds, recoverSwap } from "./files";
+import { atomicDirectory, expectPath, holds, recoverSwap } from "./files";
 import { baseAt, findBase, type BaseModel } from "./checkpoint/adapter-base";
 import { planRead, planWrite, writeModelConfig, type FilePlan } from "./checkpoint/huggingface";
 import { readLlama2c } from "./checkpoint/llama2c";
@@ -77,10 +77,11 @@ export class Model {
    */
   static async load(path: string, options: LoadOptions = {}): Promise<Model> {
     const { lora, base_model: base, ...rest } = options;
+    expectPath(path, "Model.load: path", "the directory of a model");
     await recoverSwap(path);
     if (await isAdapterDirectory(path)) return Model.loadAdapter(path, options);
     if (base !== undefined) {
-      fail("ERR_CONFIG", `base_model has no effect: ${path} is no adapter; leave it out`, { option: "base_model" });
+      fail("ERR_CONFIG", `\`base_model\` has no effect: ${path} is no adapter; leave it out`, { option: "base_model" });
     }
     if (!lora) return Model.loadBase(path, rest, null);
     const { seed = 0, ...given } = lora;
@@ -95,7 +96,7 @@ export class Model {
   private static async loadAdapter(path: string, options: LoadOptions): Promise<Model> {
     const { lora: fresh, base_model: given, ...rest } = options;
     if (fresh) {
-      fail("ERR_CONFIG", `lora has no effect: ${path} is an adapter, which is trained on as it is; leave it out, or merge `
+      fail("ERR_CONFIG", `\`lora\` has no effect: ${path} is an adapter, which is trained on as it is; leave it out, or merge `
         + "it first (selfrefine merge)", { option: "lora" });
     }
     const { lora, dropout, source, base: named } = await readAdapterConfig(path);
@@ -117,7 +118,8 @@ export class Model {
     const { tokenizer: given, work, ...rest } = options;
     const llama2c = extname(path) === ".bin";
     if (llama2c && !given) {
-      fail("ERR_INVALID_ARGUMENT", `${path}: a llama2.c file has no tokenizer; pass one as options.tokenizer (--tokenizer)`);
+      fail("ERR_INVALID_ARGUMENT", `${path}: a llama2.c file has no tokenizer; give one as \`tokenizer\``,
+        { option: "tokenizer" });
     }
     const plan = llama2c ? await readLlama2c(path) : await planRead(path);
     const tokenizer = given ?? (await Tokenizer.load(path));
@@ -145,8 +147,8 @@ export class Model {
     const parsed = parseOptions(modelOptions, given, "model", modelRules);
     const options = { ...parsed, device: resolveDevice(parsed.device) };
     if (isGpu(options.device) && options.threads > 0) {
-      fail("ERR_CONFIG", `model: threads has no effect with device ${options.device}, which auto took; leave it out, or `
-        + "choose device cpu", { where: "model", options: ["threads"] });
+      fail("ERR_CONFIG", `\`model.threads\` has no effect with \`model.device\` ${options.device}, which auto took; leave it `
+        + "out, or choose `model.device` cpu", { where: "model", options: ["threads"] });
     }
     if (tokenizer.vocabSize > config.vocabSize) {
       fail("ERR_CHECKPOINT", `the tokenizer has ${tokenizer.vocabSize} tokens, the model only ${config.vocabSize} `
@@ -335,7 +337,7 @@ export class Model {
 /** Adapters, which are small, always have float32 states. @throws ERR_CONFIG for states that would have no effect */
 export function expectStatesOfAdapters({ optim_states: states }: Pick<ModelOptions, "optim_states">): void {
   if (states === "float32") return;
-  fail("ERR_CONFIG", `optim_states ${states} has no effect on adapters, whose states are float32; leave it out`,
+  fail("ERR_CONFIG", `\`optim_states\` ${states} has no effect on adapters, whose states are float32; leave it out`,
     { option: "optim_states" });
 }
 

@@ -9,6 +9,7 @@ import { fileExists, isObject } from "../text/tokenizer-files";
 import { idsJson, type Json, modelConfigJson, parseModelConfig, tokenIds } from "./model-config";
 import { type CheckpointEntry, checkpointEntries } from "./parameters";
 import { buildHeader, DTYPE_BYTES, readHeader, type StoredTensor } from "./safetensors";
+import { noModel } from "./where";
 
 export { type CheckpointEntry, checkpointEntries } from "./parameters";
 export { modelConfigJson, parseModelConfig } from "./model-config";
@@ -45,6 +46,7 @@ async function readObject(path: string): Promise<Record<string, unknown>> {
 /** config.json, with the stop tokens of generation_config.json where it names some. */
 export async function readConfig(directory: string): Promise<{ config: ModelConfig; source: Record<string, unknown> }> {
   const path = join(directory, "config.json");
+  if (!(await fileExists(path))) await noModel(directory);
   const source = await readObject(path);
   const config = parseModelConfig(source, path);
   const generationPath = join(directory, "generation_config.json");

@@ -4,10 +4,10 @@ import { readdir, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Options } from "yargs";
 import { modelRules } from "../config/effects";
-import { flagsOf, givenOptions } from "../config/flags";
+import { flagName, type FlagOf, flagsOf, givenOptions } from "../config/flags";
 import { modelOptions, type ModelOptions } from "../config/options";
 import { parseOptions } from "../config/parse";
-import { type TaskSource, wordproblemOptions } from "../config/run-options";
+import { type TaskSource, TOKENIZER_HELP, wordproblemOptions } from "../config/run-options";
 import type { Split } from "../data/records";
 import { fail } from "../errors";
 import { recoverSwap } from "../files";
@@ -15,7 +15,7 @@ import { deviceReason, Model, untrained, type LoadOptions } from "../model";
 import { modelKey } from "../run/model-ref";
 import type { EvaluationSet } from "../run/questions";
 import { loadSet } from "../run/questions";
-import { isProcedural } from "../tasks";
+import { getTask, isProcedural } from "../tasks";
 import { TEMPLATE_NAMES, type TemplateName } from "../text/templates";
 import { loadTokenizer } from "../text/convert";
 import type { Context } from "./context";
@@ -44,7 +44,7 @@ export const modelKeyOf = (flags: Flags): Promise<string> =>
 const modelFiles: Readonly<Record<string, Options>> = {
   model: textFlag("Hugging Face directory, PEFT adapter, or a llama2.c .bin file", FILES, { demandOption: true }),
   ...BASE_MODEL_FLAG,
-  tokenizer: textFlag("for a .bin file: folder of a tokenizer.json, a tokenizer.model or a tok*.bin"),
+  tokenizer: textFlag(TOKENIZER_HELP),
 };
 
 /** Of a model that is drawn from; one that is trained has TRAINED_MODEL_FLAGS. */
@@ -60,18 +60,14 @@ export const TRAINED_MODEL_FLAGS: Readonly<Record<string, Options>> = {
 };
 
 const PREFIX = "wordproblems-";
+const wordproblemFlag: FlagOf = (option) => PREFIX + flagName(option);
 
 export const QUESTION_FLAGS: Readonly<Record<string, Options>> = {
   task: textFlag("name of the task (see `selfrefine inspect tasks`)", QUESTIONS),
   data: textFlag("the benchmark's folder; procedural tasks have none", QUESTIONS),
   split: textFlag("which split", QUESTIONS, { choices: ["train", "validation", "test", "all"] }),
   limit: textFlag("the first so many questions; 0 = all", QUESTIONS, { defaultDescription: "0" }),
-  ...Object.fromEntries(
-    Object.entries(flagsOf(wordproblemOptions, "Word problems:")).map(([name, flag]) => [
-      PREFIX + name,
-      flag,
-    ]),
-  ),
+  ...flagsOf(wordproblemOptions, "Word problems:", wordproblemFlag),
 };
 
 export const TEMPLATE_FLAG: Readonly<Record<string, Options>> = {
@@ -113,7 +109,7 @@ async function openWith(
   work?: LoadOptions["work"],
 ): Promise<Model> {
   const given = givenOptions(modelOptions, flags);
-  const options = adapt(parseOptions(modelOptions, given, "model options", modelRules));
+  const options = adapt(parseOptions(modelOptions, given, "model", modelRules));
   const tokenizer =
     flags["tokenizer"] === undefined ? {} : { tokenizer: await loadTokenizer(String(flags["tokenizer"])) };
   const lora = loraOf(flags);
@@ -139,6 +135,7 @@ function positiveOrZero(flags: Flags, name: string): number {
 /** The questions the flags name. @throws ERR_CONFIG on a missing or idle flag */
 export async function openQuestions(flags: Flags, fallback?: Split): Promise<EvaluationSet> {
   const task = required(flags, "task", "which task the questions are of");
+  getTask(task); // a mistyped name is told before what it would need
   const data = flags["data"] as string | undefined;
   if (isProcedural(task) && data !== undefined) {
     fail("ERR_CONFIG", `--data has no effect: ${task} makes its own questions; leave it out`, {
@@ -158,16 +155,8 @@ export async function openQuestions(flags: Flags, fallback?: Split): Promise<Eva
     ...(data === undefined ? {} : { data: resolve(data) }),
     ...(split === undefined ? {} : { split }),
   };
-  const knobs = Object.fromEntries(
-    Object.entries(flags)
-      .filter(([name]) => name.startsWith(PREFIX))
-      .map(([name, value]) => [name.slice(PREFIX.length), value]),
-  );
-  const wordproblems = parseOptions(
-    wordproblemOptions,
-    givenOptions(wordproblemOptions, knobs),
-    "word problems",
-  );
+  const knobs = givenOptions(wordproblemOptions, flags, wordproblemFlag);
+  const wordproblems = parseOptions(wordproblemOptions, knobs, "wordproblems");
   return loadSet(source, "in", { seed: 0, wordproblems });
 }
 

@@ -32,7 +32,7 @@ const rules = [
   {
     option: "seed" as const,
     hasEffect: ({ kind }: z.infer<typeof schema>) => kind !== "file",
-    because: "unless the teacher's kind is procedural or openai",
+    because: "unless `kind` is procedural or openai",
   },
 ];
 
@@ -74,7 +74,7 @@ export const demosVerb: Verb = {
   ],
   run: async (flags, context) => {
     const output = await freeOutput(resolve(required(flags, "output", "a file")), flags["overwrite"]);
-    const { seed, ...teacher } = parseOptions(schema, givenOptions(schema, flags), "teacher options", rules);
+    const { seed, ...teacher } = parseOptions(schema, givenOptions(schema, flags), "teacher", rules);
     const { task, questions } = await openQuestions(flags, "train");
     const report = await locked(output, async () => {
       if (teacher.kind === "openai") sayResumable(context);

@@ -24,7 +24,7 @@ export const dpoVerb: Verb = {
   ],
   run: async (flags, context) => {
     const given = givenOptions(dpoOptions, flags);
-    const options = parseOptions(dpoOptions, given, "dpo options", dpoRules);
+    const options = parseOptions(dpoOptions, given, "dpo", dpoRules);
     const pairs = await readNamed(required(flags, "train", "a file of pairs"), parsePairRecord);
     const work = trainingWork("dpo", options);
     await trainOnFiles(flags, context, (...where) => openTrainedModel(...where, work), {

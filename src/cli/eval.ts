@@ -68,10 +68,10 @@ async function examine(
   output: string,
 ): Promise<{ judged: Prediction[]; earlier?: Prediction[] }> {
   const rules = generationRules.filter(({ option }) => option !== "num_samples");
-  const options = parseOptions(schema, givenOptions(schema, flags), "evaluation options", rules as never);
+  const options = parseOptions(schema, givenOptions(schema, flags), "evaluation", rules as never);
   const { trigger, votes, seed, ...decoding } = options;
   if (votes > 1 && options.temperature === 0) {
-    fail("ERR_CONFIG", "--votes has no effect with temperature 0: greedy samples are all the same", {
+    fail("ERR_CONFIG", "--votes has no effect with --temperature 0: greedy samples are all the same", {
       option: "votes",
     });
   }

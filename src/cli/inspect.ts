@@ -1,7 +1,7 @@
 // Verb: what something is: the devices of this machine, the tasks, a checkpoint, a run's directory, a file of
 // records.
 import { existsSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { isAdapterDirectory } from "../checkpoint/peft";
 import { fail } from "../errors";
 import { devices } from "../model";
@@ -52,11 +52,12 @@ async function inspectPath(path: string, flags: Flags): Promise<Finding> {
   if (!existsSync(path)) {
     fail(
       "ERR_IO",
-      `${path}: no such file or directory; \`inspect\` takes a path, or one of the words devices and tasks`,
+      `${path}: no such file or directory; inspect takes a path, or one of the words devices and tasks`,
       { path },
     );
   }
   if (statSync(path).isFile()) {
+    if (extname(path) === ".bin") return inspectCheckpoint(path);
     const model = flags["model"];
     return inspectFile(path, typeof model === "string" ? model : undefined, templateOf(flags));
   }

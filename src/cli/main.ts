@@ -1,12 +1,12 @@
 // The command line: which verbs there are, what a mistyped word meant, and the exit code. It does NOT know
 // what verbs do.
 import yargs, { type Argv } from "yargs";
-import { nearestName } from "../config/parse";
+import { hint, noChoice, spell } from "../config/names";
 import { codeOf, SelfRefineError } from "../errors";
 import { ioError } from "../files";
 import { packageVersion } from "../version";
 import { EXIT, EXIT_CODE_HELP } from "./exit-codes";
-import { COMMON_FLAGS, reportError, toCommand } from "./verb";
+import { COMMON_FLAGS, flagIn, reportError, toCommand, type Verb } from "./verb";
 import { VERBS } from "./verbs";
 
 /**
@@ -32,42 +32,83 @@ const EXAMPLES: readonly (readonly [string, string])[] = [
   ["sft --model DIR --train demos.jsonl --output tuned", "one stage on files"],
 ];
 
-function flagsOfVerb(name: string | undefined): string[] {
-  const verb = VERBS.find((one) => one.name === name);
-  return [...Object.keys(verb?.flags ?? {}), ...Object.keys(COMMON_FLAGS), "help", "version"];
+const verbNames = VERBS.map(({ name }) => name);
+const flagsOf = (verb: Verb) => ({ ...verb.flags, ...COMMON_FLAGS });
+const dashed = (name: string) => `--${name}`;
+
+/** An option the verb does not have: a slip, another trainer's name, or an option of other verbs. */
+function noOption(word: string, verb: Verb): string {
+  const meant = hint(word, [...Object.keys(flagsOf(verb)), "help", "version"], dashed);
+  const others = VERBS.filter(({ flags }) => word in flags).map(({ name }) => name);
+  const owners = others.length > 0 ? `; it is one of ${others.join(", ")}` : "";
+  return `no option --${word} of ${verb.name}${meant === "" ? owners : spell(meant, (name) => flagIn(verb, name))}`;
 }
 
-function hint(word: string, known: readonly string[], prefix: string): string {
-  const near = nearestName(word, known);
-  return near === undefined ? "" : `; did you mean ${prefix}${near}?`;
+function noVerb(word: string): string {
+  const meant = hint(word, verbNames, (name) => name);
+  return `no verb "${word}"${meant === "" ? `; verbs are ${verbNames.join(", ")}` : meant}`;
 }
+
+/** Names of the flags on a command line, known or not. */
+const flagsIn = (args: readonly string[]): string[] =>
+  args.filter((arg) => /^-+[^-\d.]/.test(arg)).map((arg) => arg.replace(/=.*/s, "").replace(/^-+(no-)?/, ""));
+
+/** What yargs complains of, in its English, and how we say it. */
+interface Complaint {
+  theirs: RegExp;
+  ours: (verb: Verb | undefined, match: readonly string[], args: readonly string[]) => string[];
+}
+
+const COMPLAINTS: readonly Complaint[] = [
+  {
+    theirs: /^Unknown arguments?: (.*)$/,
+    ours: (verb, [, words = ""], args) => words.split(", ").map((word) => {
+      if (!verb) return noVerb(word);
+      return flagsIn(args).includes(word) ? noOption(word, verb) : `unexpected argument "${word}"`;
+    }),
+  },
+  {
+    theirs: /^Missing required arguments?: (.*)$/,
+    ours: (verb, [, flags = ""], args) => [
+      // yargs sees these later, but a mistyped --model is why there is none.
+      ...flagsIn(args).filter((flag) => verb && !(flag in flagsOf(verb))).map((flag) => noOption(flag, verb!)),
+      ...flags.split(", ").map((flag) => {
+        const describe = verb?.flags[flag]?.describe;
+        return `--${flag} is missing${describe === undefined ? "" : `: ${describe}`}`;
+      }),
+    ],
+  },
+  {
+    theirs: /^Not enough arguments following: (.*)$/,
+    ours: (_, [, flag = ""]) => [`--${flag} wants a value`],
+  },
+  {
+    theirs: /^Not enough non-option arguments/,
+    ours: (verb) => [`${verb?.positional?.name ?? "an argument"} is missing${verb?.positional ? `: ${verb.positional.describe}` : ""}`],
+  },
+  {
+    theirs: /Argument: (.*?), Given: "?(.*?)"?, Choices: /,
+    ours: (verb, [, flag = "", got = ""]) =>
+      [noChoice(flag.replaceAll("-", "_"), got, (verb?.flags[flag]?.choices ?? []).map(String), dashed(flag))],
+  },
+];
 
 /** Says what yargs found wrong in our own words. */
 function usageError(message: string, args: readonly string[]): SelfRefineError {
-  const verb = VERBS.find((one) => one.name === args[0]);
+  const verb = VERBS.find(({ name }) => name === args.find((arg) => !arg.startsWith("-")));
   const where = verb ? `selfrefine ${verb.name} --help` : "selfrefine --help";
-  const unknown = /^Unknown arguments?: (.*)$/.exec(message)?.[1]?.split(", ") ?? [];
-  const lines = unknown.map((word) => {
-    if (!verb)
-      return `no verb "${word}"${hint(
-        word,
-        VERBS.map((one) => one.name),
-        "",
-      )}`;
-    const isFlag = args.some(
-      (arg) => arg.replace(/=.*/, "").replace(/^-+(no-)?/, "") === word && arg.startsWith("-"),
-    );
-    return isFlag
-      ? `no option --${word}${hint(word, flagsOfVerb(verb.name), "--")}`
-      : `unexpected argument "${word}"`;
-  });
+  const lines = message.split("\n").flatMap((line) => COMPLAINTS.flatMap(({ theirs, ours }) => {
+    const match = theirs.exec(line);
+    return match ? ours(verb, match, args) : [];
+  }));
   const text = lines.length > 0 ? [...new Set(lines)].join("; ") : message.replace(/\s*\n\s*/g, ": ");
-  return new SelfRefineError("ERR_CONFIG", `${text} (see ${where})`);
+  return new SelfRefineError("ERR_CONFIG", `${verb ? spell(text, (name) => flagIn(verb, name)) : text} (see ${where})`);
 }
 
 function build(args: readonly string[], finished: (code: number) => void): Argv {
   const program = yargs([...args])
     .scriptName("selfrefine")
+    .locale("en") // COMPLAINTS reads its messages
     .usage(ABOUT)
     .parserConfiguration({ "camel-case-expansion": false, "strip-aliased": true, "greedy-arrays": false })
     .wrap(Math.min(110, process.stdout.columns ?? 100))
@@ -78,8 +119,9 @@ function build(args: readonly string[], finished: (code: number) => void): Argv 
     .demandCommand(1, 1, "a verb is wanted", "one verb is wanted")
     .exitProcess(false)
     .epilogue(EXIT_CODE_HELP)
-    .fail((message, error: Error | undefined) => {
-      throw error ?? usageError(message, args);
+    .fail((message: string | null, error: Error | undefined) => {
+      const isUsage = error === undefined || error.name === "YError";
+      throw isUsage ? usageError(message ?? error?.message ?? "", args) : error;
     });
   for (const verb of VERBS) program.command(toCommand(verb, finished));
   for (const [command, does] of EXAMPLES) program.example(`selfrefine ${command}`, does);

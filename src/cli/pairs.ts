@@ -1,12 +1,14 @@
 // Verb: preference pairs of sampled paths.
 import { resolve } from "node:path";
 import { flagsOf, givenOptions } from "../config/flags";
+import { spell } from "../config/names";
 import { pairOptions as schema } from "../config/options";
 import { writeJsonl } from "../data/jsonl";
 import type { Demonstration, Question, SampledPath } from "../data/records";
 import { fail } from "../errors";
 import { pairOptions } from "../refine/options";
 import { buildPairs } from "../refine/pairs";
+import { whyNoPairs } from "../refine/report";
 import { percent } from "../report/format";
 import { normalizeText } from "../tasks/text";
 import { renderPrompt } from "../text/templates";
@@ -21,8 +23,9 @@ import {
   templateOf,
   textFlag,
 } from "./common";
+import { sampleVerb } from "./sample";
 import { readNamed } from "./train-files";
-import type { Verb } from "./verb";
+import { flagIn, type Verb } from "./verb";
 
 interface RecordForm {
   texts: readonly string[];
@@ -74,6 +77,9 @@ async function readPaths(file: string, questions: readonly Question[]): Promise<
   }
   return known.map(({ record }) => record);
 }
+
+/** The flag of this verb, or of the one that draws the samples. */
+const flagHere = (name: string): string => flagIn(pairsVerb, name) ?? `${flagIn(sampleVerb, name) ?? name} of sample`;
 
 export const pairsVerb: Verb = {
   name: "pairs",
@@ -130,6 +136,7 @@ export const pairsVerb: Verb = {
     );
     await writeJsonl(output, pairs);
     context.emit({ type: "finished", output, ...report });
+    if (pairs.length === 0) context.terminal.warn(spell(whyNoPairs(report), flagHere));
     context.print(
       `${output}: ${report.pairs} pairs of ${report.paired_questions} of ${report.questions} questions; all right ` +
         `${report.all_right}, all wrong ${report.all_wrong}; chosen from the teacher ${percent(report.teacher_share)}`,

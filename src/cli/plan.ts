@@ -53,7 +53,7 @@ export const planVerb: Verb = {
   ],
   run: async (flags, context) => {
     const given = givenOptions(schema, flags);
-    parseOptions(schema, given, "plan options", [...modelRules, ...planRules] as never);
+    parseOptions(schema, given, "plan", [...modelRules, ...planRules] as never);
     const lora = loraOf(flags);
     const result = await plan(required(flags, "model", "a model's directory or config.json"), {
       ...given,

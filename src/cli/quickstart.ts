@@ -16,12 +16,12 @@ export const quickstartVerb: Verb = {
     ["quickstart --seeds 0,1,2,3,4", "five seeds, and whether self-refinement helps over them"],
   ],
   run: async (given, context) => {
-    const overrides = overridesOf(given);
+    const { overrides, flagOf } = overridesOf(given);
     // Without its control, what the built-in run says of that control is idle, and the user never said it.
     const { rejection: _, ...without } = QUICKSTART;
     const { controls } = overrides;
     const isControlled = !Array.isArray(controls) || controls.includes("rejection_sampling");
-    const config = parseRunConfig(isControlled ? QUICKSTART : without, overrides, "quickstart");
+    const config = parseRunConfig(isControlled ? QUICKSTART : without, overrides, "quickstart", flagOf);
     await runConfig(config, given, context);
   },
 };

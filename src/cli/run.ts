@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { parse as parseYaml } from "yaml";
 import { flagsOf } from "../config/flags";
 import { modelOptions } from "../config/options";
-import { readRunFile, type Overrides } from "../config/run-file";
+import { type OverrideName, type Overrides, readRunFile } from "../config/run-file";
 import type { RunConfig } from "../config/run-options";
 import { fail } from "../errors";
 import { stableJson, writeFileAtomic } from "../files";
@@ -97,16 +97,25 @@ function assignment(text: string): [string, unknown] {
   return [text.slice(0, at).trim(), parseYaml(text.slice(at + 1)) as unknown];
 }
 
-/** Options of the run that were given as flags. */
-export function overridesOf(flags: Flags): Overrides {
-  const threads = integer(flags, "threads");
-  const seed = integer(flags, "seed");
+/** Flags that stand for a key of the run file. */
+const KEY_OF_FLAG: Readonly<Record<string, string>> = {
+  seed: "seed", device: "model.device", threads: "model.threads", "data-dir": "data_dir",
+};
+
+function valueOf(flags: Flags, flag: string): unknown {
+  if (flag === "device") return flags[flag];
+  return flag === "data-dir" ? resolve(String(flags[flag])) : integer(flags, flag);
+}
+
+/** Options of the run that were given as flags, and which flag each came by. */
+export function overridesOf(flags: Flags): { overrides: Overrides; flagOf: OverrideName } {
+  const set = Object.fromEntries(((flags["set"] ?? []) as string[]).map(assignment));
+  const given = Object.entries(KEY_OF_FLAG).filter(([flag]) => flags[flag] !== undefined);
+  const twice = given.find(([, key]) => key in set);
+  if (twice) fail("ERR_CONFIG", `--${twice[0]} and --set ${twice[1]} exclude each other`, { option: twice[0] });
   return {
-    ...Object.fromEntries(((flags["set"] ?? []) as string[]).map(assignment)),
-    ...(seed === undefined ? {} : { seed }),
-    ...(flags["device"] === undefined ? {} : { "model.device": flags["device"] }),
-    ...(threads === undefined ? {} : { "model.threads": threads }),
-    ...(flags["data-dir"] === undefined ? {} : { data_dir: resolve(String(flags["data-dir"])) }),
+    overrides: { ...set, ...Object.fromEntries(given.map(([flag, key]) => [key, valueOf(flags, flag)])) },
+    flagOf: (key) => `--${given.find(([, one]) => one === key)?.[0] ?? "set"}`,
   };
 }
 
@@ -186,7 +195,8 @@ export const runVerb: Verb = {
   ],
   run: async (flags, context) => {
     const file = String(flags["file"]);
-    const config = await readRunFile(file, overridesOf(flags));
+    const { overrides, flagOf } = overridesOf(flags);
+    const config = await readRunFile(file, overrides, flagOf);
     await runConfig(config, flags, context);
   },
 };

@@ -152,7 +152,7 @@ async function fromPrompts(flags: Flags, context: Context, output: string): Prom
   const options = parseOptions(
     generationOptions,
     { temperature: 0.8, ...given, num_samples },
-    "sample options",
+    "sample",
     generationRules,
   );
   const path = String(flags["prompts"]);
@@ -182,7 +182,7 @@ async function fromTask(flags: Flags, context: Context, output: string): Promise
   const options = parseOptions(
     samplingSchema,
     givenOptions(samplingSchema, flags),
-    "sample options",
+    "sample",
     rules as never,
   );
   const issue = pathIssues(options)[0];

@@ -34,7 +34,7 @@ export const sftVerb: Verb = {
   ],
   run: async (flags, context) => {
     const given = givenOptions(sftOptions, flags);
-    const options = parseOptions(sftOptions, given, "sft options", sftRules);
+    const options = parseOptions(sftOptions, given, "sft", sftRules);
     const rows = await readNamed(required(flags, "train", "a file of records"), parseSftRecord);
     const idle = ["template", "trigger"].find((name) => flags[name] !== undefined);
     if (idle !== undefined && !rows.some(({ record }) => isInstruction(record))) {

@@ -1,10 +1,13 @@
 // What one verb is, and how any of them is run: flags to yargs, errors to one line and an exit code, signals
 // to an AbortSignal. It does NOT know what verbs do.
 import type { Argv, CommandModule, Options } from "yargs";
+import { flagName } from "../config/flags";
+import { spell } from "../config/names";
 import { isSelfRefineError, messageOf } from "../errors";
 import { type CommonFlags, type Context, makeContext } from "./context";
 import { EXIT, exitCodeOf } from "./exit-codes";
 import { interruptSignal } from "./interrupt";
+import { loraFlag } from "./lora-flags";
 
 export type Flags = Readonly<Record<string, unknown>>;
 
@@ -45,10 +48,18 @@ export const COMMON_FLAGS: Readonly<Record<string, Options>> = {
   },
 };
 
-/** Writes the error as one line, or as one JSON object with --json. */
-export function reportError(error: unknown, flags: CommonFlags): number {
+/** The flag of an option that a message names, if the verb has it: "sft.max_length" is --max-length. */
+export function flagIn(verb: Verb, name: string): string | undefined {
+  const option = name.replace(/\[.*/, "");
+  const flag = [loraFlag(option), flagName(option.replaceAll(".", "-")), flagName(option.replace(/.*\./, ""))]
+    .find((one) => one !== undefined && one in verb.flags);
+  return flag === undefined ? undefined : `--${flag}`;
+}
+
+/** Writes the error as one line, or as one JSON object with --json; options are named by their flags. */
+export function reportError(error: unknown, flags: CommonFlags, verb?: Verb): number {
   const code = isSelfRefineError(error) ? error.code : "ERR_INTERNAL";
-  const message = messageOf(error);
+  const message = verb ? spell(messageOf(error), (name) => flagIn(verb, name)) : messageOf(error);
   if (flags.json) process.stdout.write(`${JSON.stringify({ type: "error", code, message })}\n`);
   process.stderr.write(`error [${code}]: ${message}\n`);
   if (flags.debug && error instanceof Error) process.stderr.write(`${error.stack ?? ""}\n`);
@@ -78,7 +89,7 @@ export async function execute(verb: Verb, flags: Flags): Promise<number> {
     return EXIT.ok;
   } catch (error) {
     context.terminal.finish();
-    const code = reportError(interrupt.signal.aborted ? interrupt.signal.reason : error, common);
+    const code = reportError(interrupt.signal.aborted ? interrupt.signal.reason : error, common, verb);
     if (interrupt.signal.aborted && context.resumeHint) process.stderr.write(`${context.resumeHint}\n`);
     return code;
   } finally {

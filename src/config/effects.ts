@@ -7,7 +7,7 @@ type Training = Pick<
   SftOptions, "lr_scheduler_type" | "min_lr_ratio" | "warmup_ratio" | "max_steps" | "num_train_epochs"
 >;
 
-const afterWarmup = { hasEffect: (options: Training) => options.warmup_ratio < 1, because: "with warmup_ratio 1" };
+const afterWarmup = { hasEffect: (options: Training) => options.warmup_ratio < 1, because: "with `warmup_ratio` 1" };
 
 const trainingRules: readonly EffectRule<Training>[] = [
   { option: "lr_scheduler_type", ...afterWarmup },
@@ -15,12 +15,12 @@ const trainingRules: readonly EffectRule<Training>[] = [
   {
     option: "min_lr_ratio",
     hasEffect: (options) => options.lr_scheduler_type !== "constant",
-    because: "with lr_scheduler_type constant",
+    because: "with `lr_scheduler_type` constant",
   },
   {
     option: "num_train_epochs",
     hasEffect: (options) => options.max_steps === 0,
-    because: "with max_steps, which says how long to train",
+    because: "with `max_steps`, which says how long to train",
   },
 ];
 
@@ -31,17 +31,18 @@ export const modelRules: readonly EffectRule<ModelOptions>[] = [
   {
     option: "optim_states",
     hasEffect: (options) => options.optim_states === "float32" || options.dtype === "bfloat16",
-    because: "as bfloat16 with dtype float32; choose dtype bfloat16 too, or",
+    because: "with `dtype` float32, whose weights are their own masters",
+    instead: "choose `dtype` bfloat16 too, or leave it out",
   },
   {
     option: "threads",
     hasEffect: (options) => options.device !== "reference" || options.threads <= 1,
-    because: "with device reference, which has one thread",
+    because: "with `device` reference, which has one thread",
   },
   {
     option: "threads",
     hasEffect: (options) => !isGpu(options.device) || options.threads === 0,
-    because: "with a GPU: threads are those of the cpu device",
+    because: "on a GPU: threads are those of `device` cpu",
   },
 ];
 
@@ -52,22 +53,22 @@ export const dpoRules: readonly EffectRule<DpoOptions>[] = [
   {
     option: "loss_type",
     hasEffect: (options) => options.loss_type !== "robust" || options.label_smoothing > 0,
-    because: "as robust without label_smoothing, where it is sigmoid",
+    because: "as robust without `label_smoothing`, where it is sigmoid",
   },
   {
     option: "label_smoothing",
     hasEffect: (options) => options.label_smoothing === 0 || ["sigmoid", "robust"].includes(options.loss_type),
-    because: "with loss_type hinge or ipo",
+    because: "with `loss_type` hinge or ipo",
   },
   {
     option: "length_normalize",
     hasEffect: (options) => !options.length_normalize || options.loss_type !== "ipo",
-    because: "with loss_type ipo, which always takes token means",
+    because: "with `loss_type` ipo, which always takes token means",
   },
 ];
 
 const sampling = (options: GenerationOptions) => options.temperature > 0;
-const whenGreedy = "with temperature 0, which is greedy";
+const whenGreedy = "with `temperature` 0, which is greedy";
 
 export const generationRules: readonly EffectRule<GenerationOptions>[] = [
   { option: "top_k", hasEffect: sampling, because: whenGreedy },
@@ -77,7 +78,7 @@ export const generationRules: readonly EffectRule<GenerationOptions>[] = [
   {
     option: "num_samples",
     hasEffect: (options) => sampling(options) || options.num_samples === 1,
-    because: "with temperature 0: greedy samples are all the same",
+    because: "with `temperature` 0: greedy samples are all the same",
   },
 ];
 
@@ -85,7 +86,7 @@ export const pairRules: readonly EffectRule<PairOptions>[] = [
   {
     option: "max_teacher_share",
     hasEffect: (options) => options.policy !== "correctness",
-    because: "with policy correctness, which takes no chain of the teacher",
+    because: "with `policy` correctness, which takes no chain of the teacher",
   },
 ];
 
@@ -94,7 +95,7 @@ const ofSampling = (options: Pick<PlanOptions, "mode">) => options.mode === "sam
 
 export const planRules: readonly EffectRule<PlanOptions & ModelOptions>[] = [
   ...(["micro_batch_tokens", "max_length", "optim_states"] as const).map((option) =>
-    ({ option, hasEffect: ofTraining, because: "with mode sample" })),
+    ({ option, hasEffect: ofTraining, because: "with `mode` sample" })),
   ...(["max_batch", "prompt_length", "max_new_tokens"] as const).map((option) =>
-    ({ option, hasEffect: ofSampling, because: "with mode sft or dpo" })),
+    ({ option, hasEffect: ofSampling, because: "with `mode` sft or dpo" })),
 ];

@@ -29,6 +29,9 @@ export function flagName(option: string): string {
   return option.replaceAll("_", "-");
 }
 
+/** Name of an option's flag; of options that share a command line with others, one with a prefix. */
+export type FlagOf = (option: string) => string;
+
 function shownDefault(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(", ");
@@ -52,13 +55,13 @@ function form(inner: Schema): Options {
 }
 
 /** Flags of every option of a schema. Defaults are shown but not set, so that what was given can be told. */
-export function flagsOf(schema: z.ZodObject, group: string): Record<string, Options> {
+export function flagsOf(schema: z.ZodObject, group: string, flagOf: FlagOf = flagName): Record<string, Options> {
   const entries = Object.entries(schema.shape).map(([option, field]): [string, Options] => {
     const { inner, fallback } = unwrap(field);
     const defaultDescription = shownDefault(fallback);
     const describe = (field as { description?: string }).description;
     return [
-      flagName(option),
+      flagOf(option),
       {
         ...form(inner),
         group,
@@ -93,10 +96,11 @@ function listOf(flag: string, value: unknown, element: Schema | undefined): unkn
 export function givenOptions(
   schema: z.ZodObject,
   argv: Readonly<Record<string, unknown>>,
+  flagOf: FlagOf = flagName,
 ): Record<string, unknown> {
   const given: Record<string, unknown> = {};
   for (const [option, field] of Object.entries(schema.shape)) {
-    const flag = flagName(option);
+    const flag = flagOf(option);
     const value = argv[flag];
     if (value === undefined) continue;
     const def = unwrap(field).inner._zod.def as { type: string; element?: Schema };

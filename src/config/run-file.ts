@@ -5,13 +5,17 @@ import { existsSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { isNode, LineCounter, parseDocument, type Document } from "yaml";
 import { fail } from "../errors";
-import { readText } from "../files";
+import { expectPath, readText } from "../files";
 import { explain, type Issue, type KeyPath, showPath } from "./issues";
+import { spell } from "./names";
 import { crossChecks, idleOptions } from "./run-rules";
 import { type RunConfig, type RunConfigInput, runSchema, type TaskSource } from "./run-options";
 
 /** A value to put in the place of the file's: "sft.learning_rate" and 1e-3. */
 export type Overrides = Readonly<Record<string, unknown>>;
+
+/** What its giver calls an override, by its key: "--set". */
+export type OverrideName = (key: string) => string;
 
 interface Source {
   file: string;
@@ -19,12 +23,24 @@ interface Source {
   /** Whether it is a file, whose lines can be pointed at. */
   hasLines: boolean;
   lines: LineCounter;
+  overrides: Overrides;
+  overrideName: OverrideName;
+}
+
+/** The override that put something at a path: the value there, or what is above or below it. */
+function overrideAt({ overrides }: Source, path: KeyPath): string | undefined {
+  const name = showPath(path);
+  const isWithin = (inner: string, outer: string) => inner === outer || inner.startsWith(`${outer}.`);
+  const keys = Object.keys(overrides);
+  return keys.find((key) => isWithin(name, key)) ?? keys.find((key) => isWithin(key, name));
 }
 
 /**
- * "configs/x.yaml:12", or the file alone where the path stands nowhere (an override, a missing key's parent).
+ * "--set", "configs/x.yaml:12", or the file alone where the path stands nowhere (a missing key's parent).
  */
 function place(source: Source, path: KeyPath): string {
+  const key = overrideAt(source, path);
+  if (key !== undefined) return source.overrideName(key);
   for (let depth = source.hasLines ? path.length : 0; depth > 0; depth--) {
     const node: unknown = source.document.getIn(path.slice(0, depth), true);
     const range = isNode(node) ? node.range : undefined;
@@ -34,14 +50,15 @@ function place(source: Source, path: KeyPath): string {
 }
 
 function refuse(source: Source, issues: readonly Issue[]): never {
-  const lines = issues.map(({ path, text }) => `${place(source, path)}: ${text}`);
+  // Names are whole key paths already, which is how they are written there.
+  const lines = issues.map(({ path, text }) => `${place(source, path)}: ${spell(text, (name) => name)}`);
   return fail("ERR_CONFIG", lines.join("\n"), {
     file: source.file,
     paths: issues.map(({ path }) => showPath(path)),
   });
 }
 
-function parseText(text: string, file: string, hasLines = true): Source {
+function parseText(text: string, file: string): Pick<Source, "document" | "lines"> {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: true, uniqueKeys: true });
   const error = document.errors[0];
@@ -52,7 +69,7 @@ function parseText(text: string, file: string, hasLines = true): Source {
       { file },
     );
   }
-  return { file, document, lines, hasLines };
+  return { document, lines };
 }
 
 function override(value: unknown, overrides: Overrides): unknown {
@@ -148,18 +165,25 @@ function resolvePaths(run: RunConfig, source: Source): RunConfig {
   };
 }
 
-function check(source: Source, overrides: Overrides): RunConfig {
-  const given = override(source.document.toJS(), overrides);
+function check(source: Source): RunConfig {
+  const given = override(source.document.toJS(), source.overrides);
   const result = runSchema.safeParse(given);
-  if (!result.success) refuse(source, explain(runSchema, result.error.issues));
+  if (!result.success) refuse(source, explain(runSchema, result.error.issues, given));
   const issues = [...crossChecks(result.data), ...idleOptions(given, result.data)];
   if (issues.length > 0) refuse(source, issues);
   return resolvePaths(result.data, source);
 }
 
-/** @throws ERR_IO; ERR_CONFIG naming file, line and key path of every fault */
-export async function readRunFile(file: string, overrides: Overrides = {}): Promise<RunConfig> {
-  return check(parseText(await readText(file), file), overrides);
+const isOverride: OverrideName = () => "override";
+
+/** @throws ERR_IO; ERR_CONFIG naming file, line and key path of every fault, or the override that made it */
+export async function readRunFile(
+  file: string,
+  overrides: Overrides = {},
+  overrideName = isOverride,
+): Promise<RunConfig> {
+  expectPath(file, "readRunFile: file", "a run file");
+  return check({ file, hasLines: true, ...parseText(await readText(file), file), overrides, overrideName });
 }
 
 /** A configuration made by a program; relative paths start at the working directory. @throws ERR_CONFIG */
@@ -167,6 +191,7 @@ export function parseRunConfig(
   config: RunConfigInput,
   overrides: Overrides = {},
   name = "configuration",
+  overrideName = isOverride,
 ): RunConfig {
-  return check(parseText(JSON.stringify(config), name, false), overrides);
+  return check({ file: name, hasLines: false, ...parseText(JSON.stringify(config), name), overrides, overrideName });
 }

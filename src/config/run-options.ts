@@ -50,18 +50,19 @@ const fromScratch = z.strictObject({
   initializer_range: z.number().positive().default(0.02).describe("standard deviation of the fresh weights"),
   tokenizer: path
     .optional()
-    .describe("folder of a tokenizer.json, or a tokenizer.model; default: one is trained"),
+    .describe("folder with a tokenizer.json, or the file of a tokenizer.model or tok*.bin; default: one is trained"),
   vocab_size: z.number().int().min(258).max(MOST.vocabulary).default(512).describe("tokens of the trained tokenizer"),
   split_digits: z.boolean().default(true).describe("each digit a token of its own"),
   pretrain: pretrainOptions.optional().describe("language-model training before the method begins"),
 });
 
+export const TOKENIZER_HELP =
+  "for a .bin model: a folder with a tokenizer.json, or the file itself of a tokenizer.model or of llama2.c's tok*.bin";
+
 const student = z.strictObject({
   path: path.optional().describe("Hugging Face directory, PEFT adapter, or a llama2.c .bin file"),
   base_model: path.optional().describe("for an adapter: its base model, where that is not where the adapter says"),
-  tokenizer: path
-    .optional()
-    .describe("for a .bin file: folder of a tokenizer.json, a tokenizer.model or a tok*.bin"),
+  tokenizer: path.optional().describe(TOKENIZER_HELP),
   from_scratch: fromScratch.optional().describe("a fresh model of these dimensions"),
 });
 

@@ -2,9 +2,9 @@
 // schema does.
 import { isProcedural, TASK_NAMES } from "../tasks";
 import { dpoRules, generationRules, modelRules, pairRules, sftRules } from "./effects";
-import { type Issue, type KeyPath, showPath } from "./issues";
+import { idle, type Issue, type KeyPath, showPath } from "./issues";
 import type { DpoOptions, ModelOptions } from "./options";
-import { nearestName } from "./parse";
+import { mark, noChoice } from "./names";
 import { rejectionOptions, type RunConfig, type SampleOptions, type TaskSource, wordproblemOptions } from "./run-options";
 import { teacherRules } from "./teacher-rules";
 
@@ -12,6 +12,7 @@ interface Rule {
   option: string;
   hasEffect: (options: never, run: RunConfig) => boolean;
   because: string;
+  instead?: string;
 }
 
 const decodingRules = generationRules.filter(({ option }) => option !== "num_samples") as readonly Rule[];
@@ -84,18 +85,13 @@ export function idleOptions(given: unknown, run: RunConfig): Issue[] {
     const options = at(run, path) as never;
     return rules
       .filter((rule) => rule.option in set && !rule.hasEffect(options, run))
-      .map((rule) => ({
-        path: [...path, rule.option],
-        text: `${[...path, rule.option].join(".")} has no effect ${rule.because}; leave it out`,
-      }));
+      .map((rule) => idle(rule as never, path));
   });
 }
 
 function taskIssues(source: TaskSource, path: KeyPath, name: string): Issue[] {
   if (!TASK_NAMES.includes(source.task)) {
-    const near = nearestName(source.task, TASK_NAMES);
-    const remedy = near === undefined ? `known are ${TASK_NAMES.join(", ")}` : `did you mean ${near}?`;
-    return [{ path: [...path, "task"], text: `${name}.task: no task "${source.task}"; ${remedy}` }];
+    return [{ path: [...path, "task"], text: noChoice("task", source.task, TASK_NAMES, mark(`${name}.task`)) }];
   }
   if (isProcedural(source.task) && source.data !== undefined) {
     return [
@@ -154,15 +150,15 @@ export function pathIssues(sample: Pick<SampleOptions, "n_cot" | "n_direct" | "t
   if (sample.n_cot + sample.n_direct === 0) {
     issues.push({
       path: ["sample"],
-      text: "sample: n_cot and n_direct are both 0: nothing would be sampled",
+      text: "`sample.n_cot` and `sample.n_direct` are both 0: nothing would be sampled",
     });
   }
   if (sample.temperature === 0 && Math.max(sample.n_cot, sample.n_direct) > 1) {
     issues.push({
       path: ["sample", "temperature"],
       text:
-        "sample.temperature 0 is greedy: more than one completion of a prompt would be the same; " +
-        "set n_cot and n_direct to at most 1",
+        "`sample.temperature` 0 is greedy: more than one completion of a prompt would be the same; " +
+        "set `sample.n_cot` and `sample.n_direct` to at most 1",
     });
   }
   return issues;

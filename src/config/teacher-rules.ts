@@ -20,6 +20,6 @@ export const teacherRules: readonly EffectRule<TeacherOptions>[] = Object.entrie
   ([option, kinds]) => ({
     option: option as keyof TeacherOptions,
     hasEffect: ({ kind }) => kinds.includes(kind),
-    because: `unless the teacher's kind is ${kinds.join(" or ")}`,
+    because: `unless \`kind\` is ${kinds.join(" or ")}`,
   }),
 );

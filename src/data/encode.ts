@@ -82,7 +82,8 @@ function roomFor(prompt: number, longest: number, name: string, options: EncodeO
   if (maxLength === undefined || prompt + longest <= maxLength) return longest;
   if (overlong === "error") {
     fail("ERR_DATA", `${name}: ${prompt} prompt + ${longest} completion tokens, the limit is ${maxLength} `
-      + "(max_length, or the model's positions where those are fewer); raise it, or choose the policy truncate or drop", { name, prompt, completion: longest, maxLength });
+      + "(`max_length`, or the model's positions where those are fewer); raise it, or choose `overlong` truncate or drop",
+    { name, prompt, completion: longest, maxLength });
   }
   const room = maxLength - prompt;
   return overlong === "drop" || room < 1 ? null : room;

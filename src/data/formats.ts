@@ -99,8 +99,9 @@ export function parseSftRecord(value: unknown, place: Place): SftRecord | Instru
     return { instruction: text(record, "instruction", place), input, output: text(record, "output", place) };
   }
   if ("text" in record) return { prompt: "", completion: text(record, "text", place) };
+  const pair = "chosen" in record && "rejected" in record ? ": a preference pair, which is for dpo" : "";
   return fail("ERR_DATA", `${place}: none of {prompt, completion}, {messages}, {instruction, input, output}, {text}; `
-    + `the record has ${Object.keys(record).join(", ") || "no fields"}`, { place });
+    + `the record has ${Object.keys(record).join(", ") || "no fields"}${pair}`, { place });
 }
 
 export function isInstruction(record: SftRecord | InstructionRecord): record is InstructionRecord {
@@ -152,6 +153,11 @@ function withImplicitPrompt(chosen: Content, rejected: Content, place: Place): P
  */
 export function parsePairRecord(value: unknown, place: Place): PairRecord {
   const record = asRecord(value, place);
+  if (!("chosen" in record || "rejected" in record)) {
+    fail("ERR_DATA", `${place}: no preference pair: {prompt, chosen, rejected} is wanted, the record has `
+      + `${Object.keys(record).join(", ") || "no fields"}; records to imitate are for sft, and pairs are made by selfrefine `
+      + "sample and then selfrefine pairs", { place, field: "chosen" });
+  }
   const chosen = content(record, "chosen", place);
   const rejected = content(record, "rejected", place);
   sameForm(record, ["chosen", "rejected"], place);

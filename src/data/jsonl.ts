@@ -29,8 +29,14 @@ function parseLine(text: string, path: string, line: number): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    return fail("ERR_DATA", `${path}:${line}: not valid JSON: ${messageOf(error)}`, { path, line }, error);
+    return fail("ERR_DATA", `${path}:${line}: not valid JSON: ${messageOf(error)}; ${remedy(text)}`, { path, line }, error);
   }
+}
+
+/** A line of one bracket is the beginning of a document that was printed over several lines. */
+function remedy(text: string): string {
+  return /^\s*[[{]\s*$/.test(text) ? "a .jsonl file has one whole value a line: a document over several lines is a .json file"
+    : "a line is one whole JSON value: mend the line, or leave it out";
 }
 
 function serialize(record: unknown): string {

@@ -138,8 +138,8 @@ export function expectRoom(items: readonly (PackedExample | PackedPair)[], token
   const index = rows.findIndex((need) => need > tokens);
   if (index < 0) return;
   const name = nameOf(items[index]!, index);
-  fail("ERR_CONFIG", `${name} takes ${rows[index]} tokens of one forward pass, micro_batch_tokens is ${tokens}; raise it to `
-    + `${rows.reduce((most, need) => Math.max(most, need), 0)}, or lower max_length and choose the policy truncate or drop`,
+  fail("ERR_CONFIG", `${name} takes ${rows[index]} tokens of one forward pass, \`micro_batch_tokens\` is ${tokens}; raise it to `
+    + `${rows.reduce((most, need) => Math.max(most, need), 0)}, or lower \`max_length\` and choose \`overlong\` truncate or drop`,
   { name, need: rows[index], micro_batch_tokens: tokens });
 }
 

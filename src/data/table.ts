@@ -2,7 +2,7 @@
 // .json may hold one array or, as many published sets do, JSON Lines under that name.
 // It does NOT know fields: see formats.ts and the tasks.
 import { fail, messageOf } from "../errors";
-import { decodeUtf8, MAX_TEXT_BYTES } from "../files";
+import { decodeUtf8, expectPath, MAX_TEXT_BYTES } from "../files";
 import { type DelimitedOptions, readDelimited } from "./delimited";
 import { type Located, readJsonl } from "./jsonl";
 import { readChunks } from "./lines";
@@ -45,7 +45,8 @@ async function* readJsonDocument(path: string): AsyncGenerator<Located> {
     document = JSON.parse(text);
   } catch (error) {
     if (looksLikeLines(text)) return yield* readJsonl(path);
-    fail("ERR_DATA", `${path}: not valid JSON: ${messageOf(error)}`, { path }, error);
+    fail("ERR_DATA", `${path}: not valid JSON: ${messageOf(error)}; one array of records, or one record a line, is wanted`,
+      { path }, error);
   }
   // A file of one line is a document and JSON Lines at once: its only record is the object.
   const items: unknown[] = Array.isArray(document) ? document : [document];
@@ -69,6 +70,7 @@ export async function* streamRecords(path: string, options: DelimitedOptions = {
 
 /** All records of a file. @throws ERR_IO; ERR_DATA naming file and line. */
 export async function readRecords(path: string, options: DelimitedOptions = {}): Promise<unknown[]> {
+  expectPath(path, "readRecords: path", "a file of records");
   const records: unknown[] = [];
   for await (const { value } of streamRecords(path, options)) records.push(value);
   return records;

@@ -69,9 +69,9 @@ function without(rows: readonly MemoryRow[], held: readonly MemoryRow[]): Memory
 
 function remedy({ option, value }: PlannedJob, largest: number, { lora }: NativeModelOptions): string {
   if (largest >= value) return "free some memory, and begin again";
-  if (largest > 0) return `lower ${option} from ${value} to ${largest}, or free some memory`;
-  const states = lora ? "" : ", optim_states bfloat16"; // an adapter's are float32
-  return `no ${option} is small enough: take dtype bfloat16${states} or a smaller model, or free some memory`;
+  if (largest > 0) return `lower \`${option}\` from ${value} to ${largest}, or free some memory`;
+  const states = lora ? "" : ", `optim_states` bfloat16"; // an adapter's are float32
+  return `no \`${option}\` is small enough: take \`dtype\` bfloat16${states} or a smaller model, or free some memory`;
 }
 
 /**
@@ -85,7 +85,7 @@ export function expectMemoryForModel(config: ModelConfig, options: NativeModelOp
   if (wanted <= free) return;
   const what = job?.what ?? "model";
   const advice = job ? remedy(job, largestFitting(config, options, job, free), options)
-    : "take dtype bfloat16 or a smaller model, or free some memory";
+    : "take `dtype` bfloat16 or a smaller model, or free some memory";
   fail("ERR_OUT_OF_MEMORY", `${what}: ${formatBytes(wanted)} are wanted on ${options.device}, ${formatBytes(free)} are free: `
     + `${listed(rows)}; ${advice}`, { wanted, free, rows, ...(job ? { option: job.option } : {}) });
 }

@@ -12,6 +12,7 @@ import {
 } from "../config/options";
 import { parseOptions, type EffectRule } from "../config/parse";
 import { fail } from "../errors";
+import { expectPath } from "../files";
 import { expectStatesOfAdapters, nativeOptionsOf, resolveDevice } from "../model";
 import { nativeAddon, type Device, type ModelConfig } from "../native";
 import { deviceBytes, isOnDevice, largestFitting, plannedRows } from "./memory";
@@ -55,12 +56,12 @@ export function parseBytes(text: string): number {
   const match = /^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*$/.exec(text);
   const unit = UNITS[(match?.[2] ?? "?").toUpperCase()];
   if (!match || unit === undefined) {
-    fail("ERR_CONFIG", `memory is ${JSON.stringify(text)}, wanted a number of bytes such as 139GiB, 80GB or 8589934592`,
+    fail("ERR_CONFIG", `\`memory\` is ${JSON.stringify(text)}, wanted a number of bytes such as 139GiB, 80GB or 8589934592`,
       { option: "memory" });
   }
   const bytes = Math.floor(Number(match[1]) * unit);
   if (!Number.isSafeInteger(bytes)) {
-    fail("ERR_CONFIG", `memory is ${text.slice(0, 60)}: more bytes than can be counted`, { option: "memory" });
+    fail("ERR_CONFIG", `\`memory\` is ${text.slice(0, 60)}: more bytes than can be counted`, { option: "memory" });
   }
   return bytes;
 }
@@ -69,7 +70,7 @@ function jobOf(options: PlanOptions, config: ModelConfig): PlannedJob {
   if (options.mode !== "sample") return trainingWork(options.mode, options)(config);
   const positions = config.maxPositionEmbeddings;
   if (options.prompt_length + options.max_new_tokens > positions) {
-    fail("ERR_CONFIG", `prompt_length ${options.prompt_length} and max_new_tokens ${options.max_new_tokens} are more `
+    fail("ERR_CONFIG", `\`prompt_length\` ${options.prompt_length} and \`max_new_tokens\` ${options.max_new_tokens} are more `
       + `together than the model's ${positions} positions`, { option: "prompt_length" });
   }
   return samplingJob(options.max_batch, options.prompt_length, options.max_new_tokens);
@@ -128,11 +129,11 @@ async function modelAt(path: string, lora: PlanGiven["lora"], base?: string):
 Promise<{ config: ModelConfig; lora?: NonNullable<PlanGiven["lora"]> }> {
   if (extname(path) === ".bin" || !(await isAdapterDirectory(path))) {
     if (base !== undefined) {
-      fail("ERR_CONFIG", `base_model has no effect: ${path} is no adapter; leave it out`, { option: "base_model" });
+      fail("ERR_CONFIG", `\`base_model\` has no effect: ${path} is no adapter; leave it out`, { option: "base_model" });
     }
     return { config: await configAt(path), ...(lora ? { lora } : {}) };
   }
-  if (lora) fail("ERR_CONFIG", `lora has no effect: ${path} is an adapter; leave it out`, { option: "lora" });
+  if (lora) fail("ERR_CONFIG", `\`lora\` has no effect: ${path} is an adapter; leave it out`, { option: "lora" });
   const adapter = await readAdapterConfig(path);
   return { config: await configAt((await findBase(path, adapter.base, base)).path), lora: adapter.lora };
 }
@@ -143,6 +144,7 @@ Promise<{ config: ModelConfig; lora?: NonNullable<PlanGiven["lora"]> }> {
  * @throws ERR_IO, ERR_CHECKPOINT, ERR_UNSUPPORTED naming the file; and as planFor
  */
 export async function plan(path: string, options: PlanGiven & { base_model?: string } = {}): Promise<MemoryPlan> {
+  expectPath(path, "plan: path", "the directory of a model");
   const { lora: fresh, base_model: base, ...rest } = options;
   const { config, lora } = await modelAt(path, fresh, base);
   return planFor(config, { ...rest, ...(lora ? { lora } : {}) });

@@ -58,6 +58,30 @@ export interface LengthGap {
   chosen_longer: number;
 }
 
+/** Why no pair was made, in numbers, and what may help: without pairs there is nothing for DPO to learn. */
+export function whyNoPairs(report: PairReport): string {
+  const { questions, all_right, all_wrong, without_samples, without_target, identical, over_teacher_share } = report;
+  const samples = report.cot.samples + report.direct.samples;
+  const truncated = report.cot.truncated + report.direct.truncated;
+  const facts: readonly [number, string, string][] = [
+    [without_samples, `${without_samples} without a sample`, "draw some"],
+    [without_target, `${without_target} without an answer to compare with`, "give demonstrations of them"],
+    [truncated, `${truncated} of ${samples} samples cut by the length limit`, "raise `sample.max_new_tokens`"],
+    [identical, `${identical} pairs of equal texts`, "raise `sample.temperature`"],
+    [over_teacher_share, `${over_teacher_share} pairs, all the teacher's, over the limit of them`,
+      "raise `pairs.max_teacher_share`"],
+    [all_wrong, "", "instruct the student longer, or draw more with `sample.n_cot`"],
+    [all_right, "", "raise `sample.temperature`, or ask harder questions"],
+  ];
+  const found = facts.filter(([count]) => count > 0);
+  const counts = [
+    `of ${questions} questions ${all_right} were answered right by every sample and ${all_wrong} wrong by every sample`,
+    ...found.map(([, what]) => what).filter((what) => what !== ""),
+  ];
+  const remedies = new Set(found.map(([, , remedy]) => remedy));
+  return `no preference pairs: ${counts.join(", ")}${remedies.size > 0 ? `; ${[...remedies].join("; ")}` : ""}`;
+}
+
 export function emptySampleCounts(): SampleCounts {
   return { samples: 0, correct: 0, unreadable: 0, truncated: 0, duplicates: 0 };
 }

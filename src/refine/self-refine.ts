@@ -16,7 +16,7 @@ import type { DpoEvent, SftEvent } from "../train/events";
 import { sft } from "../train/sft";
 import type { PairOptions } from "./options";
 import { buildPairs } from "./pairs";
-import type { PairReport } from "./report";
+import { type PairReport, whyNoPairs } from "./report";
 import { samplePaths, type SamplePathsOptions } from "./sample-paths";
 
 export interface SelfRefineInput {
@@ -38,11 +38,19 @@ export interface SelfRefineOptions {
   iterations?: number;
 }
 
+/** DPO is not run, and no further round, which would draw the same. */
+export interface NoPairsEvent {
+  type: "warning";
+  /** Why, in a sentence with the counts of `report`: questions all of whose samples are right, or wrong, and others. */
+  message: string;
+  report: PairReport;
+}
+
 export type SelfRefineEvent =
   | { stage: "sft"; event: SftEvent }
   | { stage: "sample"; iteration: number; event: SampleProgressEvent }
   | { stage: "pairs"; iteration: number; pairs: PreferencePair[]; report: PairReport }
-  | { stage: "dpo"; iteration: number; event: DpoEvent };
+  | { stage: "dpo"; iteration: number; event: DpoEvent | NoPairsEvent };
 
 interface Control {
   signal?: AbortSignal;
@@ -60,9 +68,10 @@ async function* tune(
   for await (const event of sft(model, encoded, options.sft, control)) yield { stage: "sft", event };
 }
 
+/** One round. @returns false where it found no pairs */
 async function* refine(
   model: Model, input: SelfRefineInput, options: SelfRefineOptions, iteration: number, control: Control,
-): AsyncGenerator<SelfRefineEvent, void, undefined> {
+): AsyncGenerator<SelfRefineEvent, boolean, undefined> {
   const { task, questions, demonstrations } = input;
   const template = options.template ?? "alpaca";
   const asked = questions.map((question) => ({
@@ -79,13 +88,17 @@ async function* refine(
     renderPrompt: (parts, trigger) => renderPrompt(template, parts, { trigger, tokenizer: model.tokenizer }),
   }, { ...options.pairs, iteration });
   yield { stage: "pairs", iteration, pairs, report };
-  if (pairs.length === 0) return;
+  if (pairs.length === 0) {
+    yield { stage: "dpo", iteration, event: { type: "warning", message: whyNoPairs(report), report } };
+    return false;
+  }
   for await (const event of dpo(model, pairs, options.dpo, control)) yield { stage: "dpo", iteration, event };
+  return true;
 }
 
 /**
- * Self-refine Instruction-tuning of `model`, in place (Ranaldi & Freitas 2024). A round that finds no pairs ends
- * itself: its report says why. A slow consumer holds the work back.
+ * Self-refine Instruction-tuning of `model`, in place (Ranaldi & Freitas 2024). A round that finds no pairs
+ * is the last, with a warning that says why. A slow consumer holds the work back.
  * @throws what `sft`, `sample`, `buildPairs` and `dpo` throw; the signal's reason when aborted
  */
 export async function* selfRefine(
@@ -93,6 +106,6 @@ export async function* selfRefine(
 ): AsyncGenerator<SelfRefineEvent, void, undefined> {
   yield* tune(model, input, options, control);
   for (let iteration = 0; iteration < (options.iterations ?? 1); iteration++) {
-    yield* refine(model, input, options, iteration, control);
+    if (!(yield* refine(model, input, options, iteration, control))) return;
   }
 }

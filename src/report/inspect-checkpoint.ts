@@ -1,10 +1,10 @@
 // What a checkpoint is: its dimensions, parameters and files, read without loading its weights. It does NOT
 // check them.
-import { join } from "node:path";
-import { readJson } from "../files";
-import { planRead } from "../checkpoint/huggingface";
+import { extname } from "node:path";
+import { checkpointEntries, modelConfigJson, planRead } from "../checkpoint/huggingface";
+import { readLlama2c } from "../checkpoint/llama2c";
 import { readAdapterConfig } from "../checkpoint/peft";
-import { compact } from "./format";
+import { plural } from "./format";
 
 const SHOWN = [
   "model_type",
@@ -22,16 +22,20 @@ const SHOWN = [
   "dtype",
 ] as const;
 
+/** A Hugging Face directory, or a llama2.c file, whose header is shown as the config.json it amounts to. */
 export async function inspectCheckpoint(path: string): Promise<{ data: object; text: string }> {
-  const config = (await readJson(join(path, "config.json"))) as Record<string, unknown>;
-  const plan = await planRead(path);
-  const tensors = plan.files.reduce((sum, { entries }) => sum + entries.length, 0);
+  const isFile = extname(path) === ".bin";
+  const plan = await (isFile ? readLlama2c(path) : planRead(path));
+  const config = isFile ? modelConfigJson(plan.config, "float32") : plan.source;
+  const entries = checkpointEntries(plan.config);
+  const parameters = entries.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
   const shown = SHOWN.filter((key) => config[key] !== undefined).map((key) => [key, config[key]] as const);
   const files = plan.files.map((file) => file.path);
   return {
-    data: { path, config, files, tensors },
+    data: { path, config, files, tensors: entries.length, parameters },
     text: [
-      `${path}: ${compact(tensors)} tensors in ${files.length} file${files.length === 1 ? "" : "s"}`,
+      `${path}: ${parameters.toLocaleString("en-US")} parameters, ${plural(entries.length, "tensor")} in `
+        + `${plural(files.length, "file")}`,
       ...shown.map(([key, value]) => `  ${key.padEnd(26)} ${JSON.stringify(value)}`),
     ].join("\n"),
   };

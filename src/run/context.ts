@@ -1,7 +1,9 @@
 // What every stage of a run is given, and how a stage is run. It does NOT know any stage.
-import type { RunConfig } from "../config/run-options";
+import { knownNames } from "../config/issues";
+import { spellError } from "../config/names";
+import { type RunConfig, runSchema } from "../config/run-options";
 import type { LoraOptions, ModelOptions } from "../config/options";
-import { fail } from "../errors";
+import { fail, isSelfRefineError } from "../errors";
 import { resolveDevice, untrained } from "../model";
 import type { Device } from "../native";
 import { deriveSeed } from "./derive-seed";
@@ -72,10 +74,35 @@ export class RunContext {
     if (this.control.fresh && !this.results.some(({ key }) => key === this.store.key(spec)))
       await this.store.forget(spec);
     yield { type: "stage_begin", stage: spec.name, key: this.store.key(spec) };
-    const result = yield* this.store.run<StageEvent>(spec, compute);
+    const result = yield* this.store.run<StageEvent>(spec, (work) => named(spec.name, compute(work)));
     this.results.push(result);
     yield { type: "stage_end", stage: spec.name, ...pick(result) };
     return result;
+  }
+}
+
+/** Sections of a run file that stages take their options from, by how the stages' names begin. */
+const SECTIONS: readonly (readonly [stage: string, section: readonly string[]])[] = [
+  ["base", ["student", "from_scratch", "pretrain"]], ["demos", ["teacher"]], ["sft", ["sft"]], ["rejection", ["sft"]],
+  ["sample", ["sample"]], ["dpo", ["dpo"]], ["eval", ["evaluation"]],
+];
+
+/** The key of an option in a run file; `name` is as the call behind the stage has it. */
+function keyOf(stage: string, name: string): string | undefined {
+  const path = name.split(".");
+  if (path.length > 1 && knownNames(runSchema, path.slice(0, -1)).includes(path.at(-1)!)) return name;
+  const option = path.at(-1)!;
+  const own = SECTIONS.find(([begin]) => stage.startsWith(begin))?.[1];
+  const section = [...(own ? [own] : []), ["model"]].find((one) => knownNames(runSchema, one).includes(option));
+  return section && [...section, option].join(".");
+}
+
+/** A stage whose errors name options as the run file does. */
+async function* named<T>(stage: string, events: AsyncGenerator<T, void>): AsyncGenerator<T, void> {
+  try {
+    yield* events;
+  } catch (error) {
+    throw isSelfRefineError(error) ? spellError(error, (name) => keyOf(stage, name)) : error;
   }
 }
 

@@ -47,26 +47,8 @@ const EXAMPLES_KEPT = 20;
 export type QuestionOptions = Pick<RunConfig, "seed" | "wordproblems">;
 
 function taskOf(source: TaskSource, run: QuestionOptions): Task {
-  const {
-    seed = run.seed,
-    min_steps,
-    max_steps,
-    max_operand,
-    max_factor,
-    max_total,
-    ...counts
-  } = run.wordproblems;
-  const knobs = {
-    ...counts,
-    seed,
-    minSteps: min_steps,
-    maxSteps: max_steps,
-    maxOperand: max_operand,
-    maxFactor: max_factor,
-    maxTotal: max_total,
-  };
-  const given = Object.fromEntries(Object.entries(knobs).filter(([, value]) => value !== undefined));
-  return getTask(source.task, { wordproblems: given });
+  const given = Object.entries(run.wordproblems).filter(([, value]) => value !== undefined);
+  return getTask(source.task, { wordproblems: { seed: run.seed, ...Object.fromEntries(given) } });
 }
 
 async function load(source: TaskSource, task: Task, split: Split): Promise<Question[]> {

@@ -1,9 +1,11 @@
 // Phase 2, as often as asked for, and its controls: sample, pair, prefer. It does NOT instruct or examine.
 import { join } from "node:path";
+import { spell } from "../config/names";
 import type { PreferencePair } from "../data/records";
+import { fail } from "../errors";
 import { readJson } from "../files";
 import { chosenCompletions } from "../refine/rejection";
-import type { PairReport } from "../refine/report";
+import { type PairReport, whyNoPairs } from "../refine/report";
 import type { RunContext } from "./context";
 import type { RunEvent } from "./events";
 import type { ModelRef } from "./model-ref";
@@ -48,6 +50,7 @@ async function* makePairs(
 /**
  * Each round starts from the model of the one before, which is also its reference. A later round that finds no pairs
  * is the end, with a note: what the earlier ones made stands.
+ * @throws ERR_DATA saying why where the first round finds none
  */
 export async function* refinementStages(
   context: RunContext,
@@ -60,7 +63,10 @@ export async function* refinementStages(
     const suffix = iteration === 0 ? "" : `-${iteration + 1}`;
     const pairs = yield* makePairs(context, suffix, student, sources, iteration);
     refinement.pairs.push(pairs);
-    if (iteration > 0 && pairs.report.pairs === 0) {
+    if (pairs.report.pairs === 0) {
+      const why = spell(whyNoPairs(pairs.report), (name) => name);
+      if (iteration === 0) fail("ERR_DATA", why, { report: pairs.report });
+      yield { type: "warning", stage: `dpo${suffix}`, message: why };
       refinement.notes.push(`round ${iteration + 1} found no pairs: self-refined is the model of round ${iteration}`);
       break;
     }

@@ -53,7 +53,7 @@ interface Request {
 function toRequests(model: Model, prompts: readonly (string | Prompt)[], options: GenerationOptions): Request[] {
   const longest = model.config.maxPositionEmbeddings - options.max_new_tokens;
   if (longest < 1) {
-    fail("ERR_INVALID_ARGUMENT", `max_new_tokens ${options.max_new_tokens} leaves no room for a prompt: the model has `
+    fail("ERR_INVALID_ARGUMENT", `\`max_new_tokens\` ${options.max_new_tokens} leaves no room for a prompt: the model has `
       + `${model.config.maxPositionEmbeddings} positions; ask for fewer`);
   }
   const taken = new Set<number>();
@@ -62,7 +62,7 @@ function toRequests(model: Model, prompts: readonly (string | Prompt)[], options
     const ids = typeof prompt === "string" ? encodePrompt(model.tokenizer, prompt, `prompt ${index}`)
       : prompt;
     if (ids.length === 0 || ids.length > longest) {
-      fail("ERR_INVALID_ARGUMENT", `prompt ${index} has ${ids.length} tokens; with max_new_tokens `
+      fail("ERR_INVALID_ARGUMENT", `prompt ${index} has ${ids.length} tokens; with \`max_new_tokens\` `
         + `${options.max_new_tokens} this model takes 1 to ${longest}`, { prompt: index });
     }
     if (!ids.every(Number.isInteger)) {

@@ -1,6 +1,7 @@
 // The registry of benchmarks: the one list of their names.
 // It does NOT know where their files lie.
 
+import { noChoice } from "../config/names";
 import { fail } from "../errors";
 import { commonsenseqa } from "./commonsenseqa";
 import { gsm8k } from "./gsm8k";
@@ -33,7 +34,7 @@ export function getTask(name: string, options: TaskOptions = {}): Task {
   const kind = WORD_PROBLEM_KINDS.find((one) => wordProblemName(one) === name);
   return kind !== undefined
     ? wordProblemTask(kind, options.wordproblems)
-    : fail("ERR_INVALID_ARGUMENT", `unknown task "${name}"; known are ${TASK_NAMES.join(", ")}`, { task: name });
+    : fail("ERR_INVALID_ARGUMENT", noChoice("task", name, TASK_NAMES), { task: name });
 }
 
 /** Whether a task makes its own questions and needs no folder. */

@@ -48,13 +48,13 @@ export class ChatClient {
     const base = options.base_url ?? env["OPENAI_BASE_URL"];
     const model = options.model ?? env["OPENAI_MODEL"];
     if (base === undefined || base === "") {
-      fail("ERR_INVALID_ARGUMENT", "no teacher server: give base_url (e.g. http://localhost:8000/v1) or set OPENAI_BASE_URL");
+      fail("ERR_INVALID_ARGUMENT", "no teacher server: give `base_url` (e.g. http://localhost:8000/v1) or set OPENAI_BASE_URL");
     }
     if (model === undefined || model === "") {
-      fail("ERR_INVALID_ARGUMENT", "no teacher model: give model or set OPENAI_MODEL");
+      fail("ERR_INVALID_ARGUMENT", "no teacher model: give `model` or set OPENAI_MODEL");
     }
     if (!URL.canParse(base) || !/^https?:$/.test(new URL(base).protocol)) {
-      fail("ERR_INVALID_ARGUMENT", `base_url is "${base}", wanted an http or https URL up to the version, e.g. .../v1`);
+      fail("ERR_INVALID_ARGUMENT", `\`base_url\` is "${base}", wanted an http or https URL up to the version, e.g. .../v1`);
     }
     this.url = `${base.replace(/\/+$/, "")}/chat/completions`;
     this.model = model;

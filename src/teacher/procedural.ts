@@ -52,7 +52,7 @@ export function directAnswers(questions: readonly Question[]): TeacherAnswer[] {
 
 function checked(options: ProceduralTeacherOptions): ProceduralTeacherOptions {
   const wrong = (option: string, got: unknown, wanted: string): never =>
-    fail("ERR_INVALID_ARGUMENT", `teacher.${option} is ${String(got)}, wanted ${wanted}`, { option });
+    fail("ERR_INVALID_ARGUMENT", `\`teacher.${option}\` is ${String(got)}, wanted ${wanted}`, { option });
   const { error_rate, styles, per_question } = options;
   if (!(error_rate >= 0 && error_rate <= 1)) wrong("error_rate", error_rate, "a share from 0 to 1");
   if (!Number.isInteger(per_question) || per_question < 1) wrong("per_question", per_question, "an integer from 1");

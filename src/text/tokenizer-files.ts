@@ -1,8 +1,9 @@
 // What the tokenizer files of a Hugging Face directory say, in one typed record.
 // The ids of the special tokens are scattered over four files which may disagree; the order in which they are asked
 // stands here and nowhere else. It does NOT encode or decode anything.
-import { access } from "node:fs/promises";
+import { access, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { noModel } from "../checkpoint/where";
 import { fail } from "../errors";
 import { readJson, readText } from "../files";
 
@@ -54,10 +55,11 @@ function templateIn(config: JsonObject): string | null {
 export async function readTokenizerSource(directory: string): Promise<TokenizerSource> {
   const path = join(directory, "tokenizer.json");
   if (!(await fileExists(path))) {
-    const remedy = (await fileExists(join(directory, "tokenizer.model")))
-      ? "convert its tokenizer.model first (`convertTokenizer`)"
-      : "a Hugging Face directory with a tokenizer.json was expected";
-    fail("ERR_IO", `cannot read ${path}: no such file; ${remedy}`, { path });
+    const names = await readdir(directory).catch(() => noModel(directory));
+    const other = names.find((name) => /^(tokenizer\.model|tok.*\.bin)$/.test(name));
+    fail("ERR_IO", `cannot read ${path}: no such file; ${other === undefined
+      ? "a folder with a tokenizer.json is wanted"
+      : `give as \`tokenizer\` the file that is there, ${join(directory, other)}`}`, { path });
   }
   const tokenizerConfig = await readOptional(join(directory, "tokenizer_config.json"));
   const templatePath = join(directory, "chat_template.jinja");

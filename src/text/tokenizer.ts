@@ -4,7 +4,7 @@
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fail, messageOf } from "../errors";
-import { hashJson, ioError, stableJson, writeFileAtomic } from "../files";
+import { expectPath, hashJson, ioError, stableJson, writeFileAtomic } from "../files";
 import { TokenizerEngine as Engine } from "./libraries";
 import { components, layOut, type TokenBytes, tokenByteRule } from "./token-bytes";
 import {
@@ -76,6 +76,7 @@ export class Tokenizer {
 
   /** Reads tokenizer.json and its neighbours. @throws ERR_IO, ERR_DATA, ERR_UNSUPPORTED naming the file. */
   static async load(directory: string): Promise<Tokenizer> {
+    expectPath(directory, "Tokenizer.load: directory", "the directory of a tokenizer.json");
     return new Tokenizer(await readTokenizerSource(directory), directory);
   }
 

@@ -150,7 +150,7 @@ function checkReference(reference: ReferenceLogps, pairs: number): void {
 /** @throws ERR_CONFIG where the model is its own base */
 function expectReference(model: Model, { reference }: DpoOptions): void {
   if (reference === "start" || model.lora) return;
-  fail("ERR_CONFIG", "reference base has no effect: the model has no adapters, so that it would be start; leave it out",
+  fail("ERR_CONFIG", "`reference` base has no effect: the model has no adapters, so that it would be start; leave it out",
     { option: "reference" });
 }
 

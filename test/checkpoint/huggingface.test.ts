@@ -182,7 +182,26 @@ describe("planRead", () => {
     await expect(planRead(path)).rejects.toThrow(/pytorch_model\.bin is not read/);
     writeFileSync(join(path, "adapter_config.json"), "{}");
     await expect(planRead(path)).rejects.toThrow(/it is an adapter/);
-    await expect(planRead(join(root, "none"))).rejects.toThrow(/cannot read .*config\.json/);
+    await expect(planRead(join(root, "none"))).rejects.toThrow(/none is no model: there is no such directory/);
+  });
+
+  test("a path that is no model says what to do instead", async () => {
+    const home = join(root, "no-model");
+    mkdirSync(join(home, "cache", "snapshots", "0a1b"), { recursive: true });
+    writeFileSync(join(home, "cache", "snapshots", "0a1b", "config.json"), "{}");
+    for (const name of ["adapter", "run", "empty"]) mkdirSync(join(home, name));
+    writeFileSync(join(home, "adapter", "adapter_config.json"), "{}");
+    mkdirSync(join(home, "run", "stages"));
+    writeFileSync(join(home, "model.safetensors"), "");
+    const why = (name: string) => planRead(name === "An-Org/a-model" ? name : join(home, name))
+      .then(() => "a model", (error: Error) => error.message);
+    expect(await why("An-Org/a-model")).toContain("(hf download An-Org/a-model --local-dir DIR)");
+    expect(await why("cache")).toMatch(/did you mean .*0a1b\?$/);
+    expect(await why("adapter")).toContain("merge it into its base model first");
+    expect(await why("run")).toMatch(/it is a run; its models are .*stages.*model$/);
+    expect(await why("empty")).toContain("no config.json is in it");
+    expect(await why("model.safetensors")).toContain("it is a file; give the directory");
+    expect(await why("model.gguf")).toContain("a GGUF file is not read");
   });
 });
 

@@ -75,15 +75,19 @@ describe("help", () => {
   });
 });
 
+const PLAN = ["plan", "--model", "m"];
+const SFT = ["sft", "--model", "m", "--train", "x.jsonl", "--output", "y"];
+
 describe("mistakes are told with the nearest right thing, in one line, with their exit code", () => {
   test.each([
     [["rn"], 2, 'error [ERR_CONFIG]: no verb "rn"; did you mean run? (see selfrefine --help)'],
     [[], 2, "error [ERR_CONFIG]: a verb is wanted (see selfrefine --help)"],
-    [["run"], 2, "error [ERR_CONFIG]: Not enough non-option arguments"],
+    [["run"], 2, "error [ERR_CONFIG]: file is missing: run file, YAML or JSON (see selfrefine run --help)"],
+    [["fine-tune"], 2, 'no verb "fine-tune"; verbs are quickstart, run, demos, sft'],
     [
       ["run", "x.yaml", "--sed", "1"],
       2,
-      "error [ERR_CONFIG]: no option --sed; did you mean --seed? (see selfrefine run --help)",
+      "error [ERR_CONFIG]: no option --sed of run; did you mean --seed? (see selfrefine run --help)",
     ],
     [["run", "x.yaml", "y.yaml"], 2, 'error [ERR_CONFIG]: unexpected argument "y.yaml"'],
     [
@@ -96,7 +100,7 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
     [
       ["demos", "--task", "svamp", "--data", "d", "--kind", "file", "--files", "f", "--output", "d", "--seed", "1"],
       2,
-      "teacher options: seed has no effect unless the teacher's kind is procedural or openai; leave it out",
+      "error [ERR_CONFIG]: --seed has no effect unless --kind is procedural or openai; leave it out",
     ],
     [
       ["quickstart", "--set", "controls=[]", "--set", "wordproblems.train=0"],
@@ -104,9 +108,19 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
       "error [ERR_DATA]: there are no train questions: wordproblems train has none",
     ],
     [["quickstart", "--seeds", "1,1"], 2, 'error [ERR_CONFIG]: --seeds is "1,1", wanted different integers'],
-    [["quickstart", "--set", "dpo.betta=1"], 2, "quickstart: dpo.betta: no such option; did you mean beta?"],
+    [["quickstart", "--set", "dpo.betta=1"], 2, "error [ERR_CONFIG]: --set: dpo.betta: no such option; did you mean dpo.beta?"],
+    [["quickstart", "--threads", "9999"], 2, "error [ERR_CONFIG]: --threads: model.threads: Too big"],
+    [["quickstart", "--seed", "1", "--set", "seed=2"], 2, "--seed and --set seed exclude each other"],
     [["quickstart", "--set", "beta"], 2, 'error [ERR_CONFIG]: --set "beta": wanted key=value'],
-    [["sft", "--train", "x", "--output", "y"], 2, "error [ERR_CONFIG]: Missing required argument: model"],
+    [["sft", "--train", "x", "--output", "y"], 2, "error [ERR_CONFIG]: --model is missing: Hugging Face directory"],
+    [["sft", "--mdel", "m"], 2, "error [ERR_CONFIG]: no option --mdel of sft; did you mean --model?; --model is missing"],
+    [["sft", "--model"], 2, "error [ERR_CONFIG]: --model wants a value (see selfrefine sft --help)"],
+    [[...SFT, "--beta", "1"], 2, "no option --beta of sft; it is one of dpo (see"],
+    [[...SFT, "--per_device_train_batch_size", "1"], 2, "of sft; here --batch-size is all rows of an optimizer step"],
+    [[...PLAN, "--lora-r", "x"], 2, 'error [ERR_CONFIG]: --lora-r is "x", wanted a number'],
+    [[...PLAN, "--lora-r", "0"], 2, "error [ERR_CONFIG]: --lora-r: Too small"],
+    [[...PLAN, "--optim-states", "bfloat16"], 2, "has no effect with --dtype float32, whose weights are their own masters; " +
+      "choose --dtype bfloat16 too, or leave it out"],
     [
       ["sft", "--model", "m", "--train", "x.jsonl", "--output", "y", "--learning-rate", "fast"],
       2,
@@ -115,7 +129,7 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
     [
       ["sft", "--model", "m", "--train", "x.jsonl", "--output", "y", "--learning-rate", "-1"],
       2,
-      "sft options: learning_rate: Too small",
+      "error [ERR_CONFIG]: --learning-rate: Too small",
     ],
     [
       [
@@ -132,9 +146,10 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
         "0.1",
       ],
       2,
-      "label_smoothing has no effect with loss_type hinge or ipo",
+      "--label-smoothing has no effect with --loss-type hinge or ipo",
     ],
-    [["dpo", "--model", "m", "--train", "x.jsonl", "--output", "y", "--loss-type", "kto"], 2, "Choices"],
+    [["dpo", "--model", "m", "--train", "x.jsonl", "--output", "y", "--loss-type", "sigmoyd"], 2,
+      'error [ERR_CONFIG]: --loss-type is "sigmoyd", wanted one of sigmoid, robust, hinge, ipo; did you mean sigmoid? (see'],
     [
       ["eval", "--model", "m", "--task", "svamp", "--output", "e.jsonl"],
       2,
@@ -148,12 +163,12 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
     [
       ["eval", "--model", "m", "--task", "wordproblems", "--output", "e.jsonl", "--seed", "1"],
       2,
-      "seed has no effect with temperature 0",
+      "--seed has no effect with --temperature 0",
     ],
     [
       ["sample", "--model", "m", "--task", "wordproblems", "--output", "s.jsonl", "--temperature", "0"],
       2,
-      "set n_cot and n_direct to at most 1",
+      "--temperature 0 is greedy: more than one completion of a prompt would be the same; set --n-cot and --n-direct to",
     ],
     [
       ["sample", "--model", "m", "--prompts", "p.jsonl", "--output", "s.jsonl", "--template", "plain"],
@@ -165,9 +180,16 @@ describe("mistakes are told with the nearest right thing, in one line, with thei
       2,
       "--model has no effect with the template alpaca",
     ],
-    [["plan", "--model", "m", "--mode", "sample", "--max-length", "9"], 2, "max_length has no effect with mode sample"],
-    [["plan", "--model", "no-such"], 1, "error [ERR_IO]: cannot read no-such/config.json"],
-    [["sample", "--model", "m", "--output", "s", "--optim-states", "bfloat16"], 2, "no option --optim-states"],
+    [["plan", "--model", "m", "--mode", "sample", "--max-length", "9"], 2, "--max-length has no effect with --mode sample"],
+    [["demos", "--task", "wordproblem", "--output", "d"], 2, '--task is "wordproblem", wanted one of'],
+    [
+      ["demos", "--task", "wordproblems", "--wordproblems-min-steps", "4", "--output", "d"],
+      2,
+      "--wordproblems-min-steps is 4, wanted at most --wordproblems-max-steps, 3",
+    ],
+    [["plan", "--model", "no-such"], 1, "error [ERR_IO]: no-such is no model: there is no such directory; check the path"],
+    [["plan", "--model", "Qwen/Qwen3-0.6B"], 1, "get it first (hf download Qwen/Qwen3-0.6B --local-dir DIR) and give DIR"],
+    [["sample", "--model", "m", "--output", "s", "--optim-states", "bfloat16"], 2, "no option --optim-states of sample; it is one of sft, dpo, plan"],
     [["inspect", "no-such"], 1, "error [ERR_IO]: no-such: no such file or directory"],
     [["report", "."], 1, "no finished run is here"],
   ] as [string[], number, string][])("%j", async (args, code, text) => {
@@ -202,7 +224,7 @@ test("a broken line of a data file is named, with exit code 3", async () => {
   ]);
   expect([broken.code, broken.stderr]).toEqual([
     3,
-    expect.stringContaining(`error [ERR_DATA]: ${path}:4: not valid JSON`),
+    expect.stringMatching(/bad\.jsonl:4: not valid JSON: .*; a line is one whole JSON value: mend the line, or leave it out$/m),
   ]);
   writeFileSync(path, `${good}\n`);
   const idle = await selfrefine(["sft", "--model", "m", "--train", path, "--output", join(place.path, "o"), "--trigger"]);
@@ -237,6 +259,15 @@ test("inspect tells devices and tasks, also as JSON", async () => {
   expect((await selfrefine(["inspect", "tasks"])).stdout).toMatch(
     /multiarith\s+math\s+train, test, all\s+test\s+folder/,
   );
+});
+
+test("inspect shows a llama2.c file as the config.json it amounts to, with its parameters", async () => {
+  const path = join(place.path, "tiny.bin");
+  const file = Buffer.alloc(4 * (7 + 632)); // sizes, 600 parameters, and 32 rotations that are not read
+  [8, 8, 1, 2, 2, 16, 8].forEach((size, index) => file.writeInt32LE(size, 4 * index));
+  writeFileSync(path, file);
+  const { stdout } = await selfrefine(["inspect", path]);
+  expect(stdout).toMatch(/tiny\.bin: 600 parameters, 11 tensors in 1 file\n {2}model_type +"llama"\n {2}hidden_size +8\n/);
 });
 
 test("plan tells what a training takes before it begins, as a table and as JSON", async () => {

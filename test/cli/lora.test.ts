@@ -154,11 +154,11 @@ describe("the verbs", () => {
     const cases: [string[], RegExp][] = [
       [["sft", ...onBase, "--lora-alpha", "8"], /--lora-alpha has no effect without --lora-r/],
       [["sft", ...onBase, "--use-rslora"], /--use-rslora has no effect without --lora-r/],
-      [["sft", "--model", "tuned", ...toX, "--lora-r", "4"], /lora has no effect: tuned is an adapter/],
-      [["sft", ...onBase, "--base-model", base], /base_model has no effect/],
+      [["sft", "--model", "tuned", ...toX, "--lora-r", "4"], /--lora-r has no effect: tuned is an adapter/],
+      [["sft", ...onBase, "--base-model", base], /--base-model has no effect/],
       [["merge", "--model", base, "--output", "x"], /is no adapter: there is nothing to merge/],
       [["dpo", "--model", base, "--train", "pairs.jsonl", "--output", "x", "--reference", "base"],
-        /reference base has no effect/],
+        /--reference base has no effect/],
       [["sft", "--model", "whole", "--train", "rows.jsonl", "--output", "whole", "--overwrite", "--lora-r", "4"],
         /is or holds the base model that the adapter needs/],
     ];

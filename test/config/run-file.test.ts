@@ -34,13 +34,13 @@ describe("a fault names file, line, key and remedy", () => {
     [
       "an unknown key",
       `${BASE}sft:\n  learning_rte: 1\n`,
-      "run.yaml:7: sft.learning_rte: no such option; did you mean learning_rate?",
+      "run.yaml:7: sft.learning_rte: no such option; did you mean sft.learning_rate?",
     ],
     ["an unknown section", `${BASE}sfft: {}\n`, "run.yaml:6: sfft: no such option; did you mean sft?"],
     [
       "a key inside a list",
       `${BASE}  in_domain:\n    - { task: svamp, data: d, spilt: test }\n`,
-      "run.yaml:7: tasks.in_domain[0].spilt: no such option; did you mean split?",
+      "run.yaml:7: tasks.in_domain[0].spilt: no such option; did you mean tasks.in_domain[0].split?",
     ],
     ["a wrong type", `${BASE}dpo:\n  beta: strong\n`, "run.yaml:7: dpo.beta: Invalid input: expected number"],
     [
@@ -52,32 +52,32 @@ describe("a fault names file, line, key and remedy", () => {
     [
       "an idle option",
       `${BASE}dpo: { loss_type: hinge, label_smoothing: 0.1 }\n`,
-      "run.yaml:6: dpo.label_smoothing has no effect with loss_type hinge or ipo; leave it out",
+      "run.yaml:6: dpo.label_smoothing has no effect with dpo.loss_type hinge or ipo; leave it out",
     ],
     [
       "an idle option of a teacher",
       `${BASE}teacher: { kind: procedural, concurrency: 3 }\n`,
-      "run.yaml:6: teacher.concurrency has no effect unless the teacher's kind is openai",
+      "run.yaml:6: teacher.concurrency has no effect unless teacher.kind is openai",
     ],
     [
       "robust, which is sigmoid without smoothing",
       `${BASE}dpo: { loss_type: robust }\n`,
-      "run.yaml:6: dpo.loss_type has no effect as robust without label_smoothing",
+      "run.yaml:6: dpo.loss_type has no effect as robust without dpo.label_smoothing",
     ],
     [
       "a schedule that the warm-up leaves no step",
       `${BASE}sft: { warmup_ratio: 1, lr_scheduler_type: linear }\n`,
-      "run.yaml:6: sft.lr_scheduler_type has no effect with warmup_ratio 1",
+      "run.yaml:6: sft.lr_scheduler_type has no effect with sft.warmup_ratio 1",
     ],
     [
       "a share of teacher's chains where none is taken",
       `${BASE}pairs: { policy: correctness, max_teacher_share: 0.1 }\n`,
-      "run.yaml:6: pairs.max_teacher_share has no effect with policy correctness",
+      "run.yaml:6: pairs.max_teacher_share has no effect with pairs.policy correctness",
     ],
     [
       "an idle option of the pretraining",
       BASE.replace("2 }", "2, pretrain: { lr_scheduler_type: constant, min_lr_ratio: 0.1 } }"),
-      "run.yaml:3: student.from_scratch.pretrain.min_lr_ratio has no effect with lr_scheduler_type constant",
+      "run.yaml:3: student.from_scratch.pretrain.min_lr_ratio has no effect with student.from_scratch.pretrain.lr_scheduler_type constant",
     ],
     [
       "the size of a vocabulary that is not trained",
@@ -92,7 +92,7 @@ describe("a fault names file, line, key and remedy", () => {
     [
       "an unknown task",
       BASE.replace("task: wordproblems", "task: wordproblem"),
-      'run.yaml:5: tasks.train.task: no task "wordproblem"; did you mean wordproblems?',
+      'run.yaml:5: tasks.train.task is "wordproblem", wanted one of gsm8k',
     ],
     [
       "a missing folder of a task",
@@ -138,6 +138,22 @@ describe("a fault names file, line, key and remedy", () => {
       "options of a control that is not asked for",
       `${BASE}rejection: { distinct: false }\n`,
       "run.yaml:6: rejection.distinct has no effect unless controls has rejection_sampling",
+    ],
+    ["an option of another section", `beta: 1\n${BASE}`, "run.yaml:1: beta: no such option; did you mean dpo.beta?"],
+    [
+      "a mistyped word",
+      `${BASE}sft: { overlong: turncate }\n`,
+      'run.yaml:6: sft.overlong is "turncate", wanted one of error, drop, truncate; did you mean truncate?',
+    ],
+    [
+      "a name of TRL's",
+      `${BASE}sample: { max_completion_length: 9 }\n`,
+      "run.yaml:6: sample.max_completion_length: no such option; here it is sample.max_new_tokens",
+    ],
+    [
+      "a value of TRL's",
+      `${BASE}dpo: { loss_type: sigmoid_norm }\n`,
+      "here that is dpo.loss_type sigmoid with dpo.length_normalize",
     ],
     ["broken YAML", `${BASE}sft: [1, 2\n`, "not valid YAML"],
     ["a key twice", `${BASE}name: y\n`, "run.yaml:6: not valid YAML"],
@@ -190,8 +206,8 @@ describe("what is accepted", () => {
 
   test("overrides stand in for the file's values and are checked like them", async () => {
     expect((await read(BASE, { "dpo.beta": 0.3, seed: 7 })).dpo.beta).toBe(0.3);
-    expect(await fault(BASE, { "dpo.betta": 0.3 })).toContain(
-      "dpo.betta: no such option; did you mean beta?",
+    expect(await fault(`${BASE}dpo: { beta: 1 }\n`, { "dpo.betta": 0.3 })).toBe(
+      "[ERR_CONFIG] override: dpo.betta: no such option; did you mean dpo.beta?",
     );
   });
 

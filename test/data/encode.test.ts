@@ -45,7 +45,7 @@ describe("encodeSft", () => {
     const rows = [sft({ prompt: "ab", completion: "cdefgh" }, "d:1"), sft({ prompt: "a", completion: "b" }, "d:2"),
       sft({ prompt: "abcdefgh", completion: "x" }, "d:3")];
     expect(() => encodeSft(tokenizer, rows, { maxLength: 6 }))
-      .toThrow(/d:1: 3 prompt \+ 7 completion tokens, the limit is 6 \(max_length/);
+      .toThrow(/d:1: 3 prompt \+ 7 completion tokens, the limit is 6 \(`max_length`.*choose `overlong` truncate or drop/);
     const cut = encodeSft(tokenizer, rows, { maxLength: 6, overlong: "truncate" });
     expect([cut.truncated, cut.dropped]).toEqual([1, ["d:3"]]);
     expect(cut.examples.map(({ name, truncatedTokens }) => [name, truncatedTokens])).toEqual([["d:1", 4], ["d:2", 0]]);

@@ -36,7 +36,8 @@ describe("records to learn from", () => {
     [{ prompt: [{ role: "user" }], completion: [] }, /d\.jsonl:7: field "prompt\[0\]\.content": a string is wanted/],
     [{ messages: [user("q")] }, /d\.jsonl:7: field "messages": a conversation that ends with the assistant's turn/],
     [{ instruction: "i" }, /d\.jsonl:7: field "output": a string is wanted, got nothing/],
-    [{ question: "q" }, /d\.jsonl:7: none of .*the record has question/],
+    [{ question: "q" }, /d\.jsonl:7: none of .*the record has question$/],
+    [{ prompt: "p", chosen: "y", rejected: "n" }, /d\.jsonl:7: none of .*: a preference pair, which is for dpo$/],
     [[1], /d\.jsonl:7: a JSON object is wanted, got \[1\]/],
   ])("%j is refused", (value, message) => {
     expect(() => parseSftRecord(value, "d.jsonl:7")).toThrow(message);
@@ -44,6 +45,11 @@ describe("records to learn from", () => {
 });
 
 describe("preference pairs", () => {
+  test("a record to learn from is told what makes pairs", () => {
+    expect(() => parsePairRecord({ prompt: "p", completion: "c" }, "d.jsonl:7"))
+      .toThrow(/d\.jsonl:7: no preference pair: .* has prompt, completion; .* are for sft, and pairs are made by .* pairs$/);
+  });
+
   test("with a prompt, as text and as messages", () => {
     expect(parsePairRecord({ prompt: "p", chosen: "y", rejected: "n" }, "f:1"))
       .toEqual({ prompt: "p", chosen: "y", rejected: "n" });

@@ -26,7 +26,7 @@ async function writeStudent(directory: string): Promise<void> {
   model.dispose();
 }
 
-test("the README's program trains a model and saves it", async () => {
+test("the README's program trains a model and saves it; it says why DPO was not run", async () => {
   const readme = readFileSync(join(root, "README.md"), "utf8");
   const program = /```js\n([\s\S]*?)```/.exec(readme)?.[1];
   expect(program).toContain("selfRefine");
@@ -34,9 +34,17 @@ test("the README's program trains a model and saves it", async () => {
   symlinkSync(root, join(home, "node_modules", "selfrefine"));
   await writeStudent(join(home, "student"));
   writeFileSync(join(home, "program.mjs"), program as string);
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["program.mjs", "student"], { cwd: home, encoding: "utf8" });
+  const run = (...args: string[]) => spawnSync(process.execPath, args, { cwd: home, encoding: "utf8" });
+  expect(run("program.mjs").stderr).toContain("Model.load: path is undefined, wanted the directory of a model");
+  const { status, stdout, stderr } = run("program.mjs", "student");
   expect(stderr).toBe("");
   expect(status).toBe(0);
   expect(stdout).toMatch(/^sft 1 \d/);
+  // Samples of one token have no end, and are in no pair.
+  writeFileSync(join(home, "short.mjs"), String(program).replace("max_new_tokens: 64", "max_new_tokens: 1"));
+  const short = run("short.mjs", "student");
+  expect([short.status, short.stdout]).toEqual([0, expect.not.stringContaining("dpo")]);
+  expect(short.stderr).toMatch(new RegExp("^dpo: no preference pairs: of 200 questions 0 were answered right by every "
+    + "sample and 0 wrong by every sample, .*, (\\d+) of \\1 samples cut by the length limit; .*raise `sample.max_new_tokens`"));
   expect(readdirSync(join(home, "refined"))).toEqual(expect.arrayContaining(["config.json", "model.safetensors"]));
 }, 120_000);

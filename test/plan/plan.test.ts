@@ -201,9 +201,9 @@ describe("where there is no room", () => {
     expect(() => expectMemory(modelWith(smaller), job)).toThrow(expect.objectContaining({
       code: "ERR_OUT_OF_MEMORY",
       message: expect.stringMatching(new RegExp("^sft: .* more are wanted on cpu, .* are free: activations .*gradients .*"
-        + "lower micro_batch_tokens from 4096 to 1\\d{3}, or free some memory$")),
+        + "lower `micro_batch_tokens` from 4096 to 1\\d{3}, or free some memory$")),
     }));
-    expect(() => expectMemory(modelWith(1000), job)).toThrow(/no micro_batch_tokens is small enough: take dtype bf/);
+    expect(() => expectMemory(modelWith(1000), job)).toThrow(/no `micro_batch_tokens` is small enough: take `dtype` bf/);
   });
 
   test("a model is not begun to be read", () => {
@@ -241,7 +241,7 @@ describe("plan of a path", () => {
     await expect(plan(folder)).rejects.toMatchObject({ code: "ERR_IO" });
     await expect(plan(fixture, { memory: "many" })).rejects.toMatchObject({ code: "ERR_CONFIG" });
     const sampling = { mode: "sample" } as const;
-    await expect(plan(fixture, { ...sampling, micro_batch_tokens: 5 })).rejects.toThrow(/no effect with mode sample/);
+    await expect(plan(fixture, { ...sampling, micro_batch_tokens: 5 })).rejects.toThrow(/`plan.micro_batch_tokens` has no effect with `plan.mode` sample/);
     await expect(plan(fixture, { ...sampling, prompt_length: 10_000 })).rejects.toThrow(/more together than .*positions/);
   });
 });

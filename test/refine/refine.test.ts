@@ -194,15 +194,15 @@ describe("sieves, limits and the report", () => {
     });
   });
   test("options are refused by name", () => {
-    expect(() => pairOptions({ max_teacher_share: 1.5 })).toThrow(/max_teacher_share: .*<=1/);
-    expect(() => pairOptions({ policy: "best" as "mixed" })).toThrow(/policy: .*"paper_cot"\|"answer_only"/);
-    expect(() => pairOptions({ max_pairs_per_question: 0 })).toThrow(/max_pairs_per_question: .*>=1/);
-    expect(() => pairOptions({ max_pair_per_question: 2 } as object)).toThrow(/did you mean max_pairs_per_question\?/);
+    expect(() => pairOptions({ max_teacher_share: 1.5 })).toThrow(/`pairs.max_teacher_share`: .*<=1/);
+    expect(() => pairOptions({ policy: "best" as "mixed" })).toThrow(/`pairs.policy` is "best", wanted one of paper_cot, answer_only,/);
+    expect(() => pairOptions({ max_pairs_per_question: 0 })).toThrow(/`pairs.max_pairs_per_question`: .*>=1/);
+    expect(() => pairOptions({ max_pair_per_question: 2 } as object)).toThrow(/did you mean `pairs.max_pairs_per_question`\?/);
   });
   test("the teacher's share is no option where the teacher takes no part", () => {
     const given = { policy: "correctness", max_teacher_share: 0.5 } as const;
     expect(() => build([path("a", "cot", RIGHT)], given)).toThrow(
-      "pairs: max_teacher_share has no effect with policy correctness, which takes no chain of the teacher; leave it out");
+      "`pairs.max_teacher_share` has no effect with `pairs.policy` correctness, which takes no chain of the teacher; leave it out");
     expect(pairOptions({ policy: "correctness" }).policy).toBe("correctness");
   });
 });

@@ -86,7 +86,7 @@ Answer: Let's think step-by-step`);
 
 describe("bad input is named", () => {
   test("unknown task, unknown split, missing file", async () => {
-    expect(() => getTask("gsm9k")).toThrow(`unknown task "gsm9k"; known are ${TASK_NAMES.join(", ")}`);
+    expect(() => getTask("gsm9k")).toThrow(`\`task\` is "gsm9k", wanted one of ${TASK_NAMES.join(", ")}; did you mean gsm8k?`);
     await expect(getTask("gsm8k").load(directory, "validation"))
       .rejects.toThrow('gsm8k has no split "validation"');
     await expect(getTask("gsm8k").load(directory, "test"))

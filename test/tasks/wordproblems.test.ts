@@ -25,13 +25,13 @@ describe.each(WORD_PROBLEM_KINDS)("%s", (kind) => {
   test("every step is right, follows from the one before, and ends in the gold answer", () => {
     for (const question of questions) {
       const equations = parseEquations(question.rationale ?? "");
-      expect(equations.length).toBeGreaterThanOrEqual(options.minSteps);
+      expect(equations.length).toBeGreaterThanOrEqual(options.min_steps);
       equations.forEach(({ left, operation, operand, result }, index) => {
         const value = {
           add: left + operand, subtract: left - operand, multiply: left * operand, divide: left / operand,
         };
         expect(value[operation]).toBe(result);
-        expect(result).toBeLessThanOrEqual(options.maxTotal);
+        expect(result).toBeLessThanOrEqual(options.max_total);
         if (index > 0) expect(left).toBe(equations[index - 1]?.result);
       });
       expect(String(equations.at(-1)?.result)).toBe(question.gold);
@@ -88,12 +88,14 @@ test("as tasks: no folder, short input, no train split out of domain", async () 
 });
 
 test("knobs that make no sense are refused by name", () => {
-  expect(() => wordProblemOptions({ minSteps: 4, maxSteps: 3 }))
-    .toThrow("wordproblems.minSteps is 4, wanted at most maxSteps, 3");
-  expect(() => wordProblemOptions({ maxOperand: 1.5 }))
-    .toThrow("wordproblems.maxOperand is 1.5, wanted an integer from 3");
-  expect(() => wordProblemOptions({ frames: [] })).toThrow("wordproblems.frames is none");
-  const narrow = wordProblemOptions({ minSteps: 1, maxSteps: 1, maxOperand: 3, maxTotal: 10, frames: ["ride"] });
+  expect(() => wordProblemOptions({ min_steps: 4, max_steps: 3 }))
+    .toThrow("`wordproblems.min_steps` is 4, wanted at most `wordproblems.max_steps`, 3");
+  expect(() => wordProblemOptions({ max_operand: 1.5 }))
+    .toThrow("`wordproblems.max_operand` is 1.5, wanted an integer from 3");
+  expect(() => wordProblemOptions({ frames: [] })).toThrow("`wordproblems.frames` is none, wanted one or more of");
+  expect(() => wordProblemOptions({ minSteps: 4 } as object))
+    .toThrow("`wordproblems.minSteps`: no such option; did you mean `wordproblems.min_steps`?");
+  const narrow = wordProblemOptions({ min_steps: 1, max_steps: 1, max_operand: 3, max_total: 10, frames: ["ride"] });
   expect(() => generateQuestions(narrow, "base", "test", 500))
     .toThrow(/no further test question found after \d+ of 500/);
 });

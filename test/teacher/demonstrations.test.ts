@@ -202,7 +202,7 @@ describe("the procedural teacher", () => {
       .toEqual(proceduralAnswers(questions, options).slice(21, 24));
     expect(proceduralAnswers(questions, { seed: 6 })).not.toEqual(proceduralAnswers(questions, { seed: 5 }));
     expect(() => proceduralAnswers(questions, { error_rate: 2 }))
-      .toThrow("teacher.error_rate is 2, wanted a share from 0 to 1");
+      .toThrow("`teacher.error_rate` is 2, wanted a share from 0 to 1");
     expect(() => proceduralAnswers([{ ...questions[0]!, rationale: "" }]))
       .toThrow("no solution to teach from");
   });

@@ -62,10 +62,10 @@ describe("one request", () => {
   test("server, model and key come from the environment; what is missing is said", () => {
     expect(new ChatClient({}, { OPENAI_BASE_URL: "http://h/v1/", OPENAI_MODEL: "e" }).model).toBe("e");
     expect(() => new ChatClient({}, {}))
-      .toThrow("no teacher server: give base_url (e.g. http://localhost:8000/v1) or set OPENAI_BASE_URL");
+      .toThrow("no teacher server: give `base_url` (e.g. http://localhost:8000/v1) or set OPENAI_BASE_URL");
     expect(() => new ChatClient({ base_url: "http://h" }, {})).toThrow("no teacher model");
     expect(() => new ChatClient({ base_url: "h:80/v1", model: "m" }, {}))
-      .toThrow('base_url is "h:80/v1", wanted an http');
+      .toThrow('`base_url` is "h:80/v1", wanted an http');
   });
 
   test("transient failures are tried again, then given up with the reason", async () => {

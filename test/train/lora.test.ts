@@ -120,7 +120,7 @@ describe("training", () => {
     const [fresh] = await steps(dpo(await load("base", { lora }), pairs, { batch_size: 12, reference: "base" }));
     expect(fresh!.loss).toBeCloseTo(Math.LN2, 7);
     await expect(steps(dpo(plain, pairs, { reference: "base" })))
-      .rejects.toMatchObject({ code: "ERR_CONFIG", message: /reference base has no effect: the model has no adapters/ });
+      .rejects.toMatchObject({ code: "ERR_CONFIG", message: /`reference` base has no effect: the model has no adapters/ });
   });
 
   test("reference base: within the loop the adapters are on, whatever is done with the model there", async () => {
@@ -325,15 +325,15 @@ describe("files", () => {
 
   test("options that would do nothing are refused", async () => {
     await tuned("idle");
-    await expect(load("idle", { lora })).rejects.toMatchObject({ code: "ERR_CONFIG", message: /lora has no effect/ });
+    await expect(load("idle", { lora })).rejects.toMatchObject({ code: "ERR_CONFIG", message: /`lora` has no effect/ });
     await expect(load("base", { base_model: at("base") })).rejects.toMatchObject({ code: "ERR_CONFIG", message: /is no adapter/ });
     const states = { dtype: "bfloat16", optim_states: "bfloat16" } as const;
     await expect(steps(sft(await load("idle", states), rows, options)))
-      .rejects.toMatchObject({ code: "ERR_CONFIG", message: /optim_states bfloat16 has no effect on adapters/ });
+      .rejects.toMatchObject({ code: "ERR_CONFIG", message: /`optim_states` bfloat16 has no effect on adapters/ });
     await expect(plan(at("base"), { ...states, lora })).rejects.toMatchObject({ code: "ERR_CONFIG", message: /optim_states/ });
-    await expect(plan(at("idle"), { lora })).rejects.toMatchObject({ code: "ERR_CONFIG", message: /lora has no effect/ });
+    await expect(plan(at("idle"), { lora })).rejects.toMatchObject({ code: "ERR_CONFIG", message: /`lora` has no effect/ });
     await expect(plan(at("base"), { base_model: at("base") }))
-      .rejects.toMatchObject({ code: "ERR_CONFIG", message: /base_model has no effect/ });
+      .rejects.toMatchObject({ code: "ERR_CONFIG", message: /`base_model` has no effect/ });
     await expect(load("base", { lora: { r: 0 } })).rejects.toMatchObject({ code: "ERR_CONFIG", message: /r: / });
     await expect(load("base", { lora: { r: 4, target_modules: ["lm_head"] as never } }))
       .rejects.toMatchObject({ code: "ERR_CONFIG", message: /target_modules/ });

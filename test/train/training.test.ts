@@ -90,7 +90,7 @@ test("a row that no forward pass has room for is named before the first step, wi
   const long = { prompt: "one", completion: " two then".repeat(3) };
   const given = { ...options, batch_size: 1, micro_batch_tokens: 5 };
   const short = Array.from({ length: 9 }, () => ({ prompt: "one", completion: " two" }));
-  const message = /(row|pair) 9 takes \d+ tokens of one forward pass, micro_batch_tokens is 5; raise it to \d+/;
+  const message = /(row|pair) 9 takes \d+ tokens of one forward pass, `micro_batch_tokens` is 5; raise it to \d+/;
   await expect(sft(model, [...short, long], given).next()).rejects.toMatchObject({ code: "ERR_CONFIG", message: expect.stringMatching(message) });
   const pair = { prompt: "one", chosen: " two then", rejected: " two then".repeat(3) };
   const few = Array.from({ length: 9 }, () => ({ prompt: "one", chosen: " two", rejected: " one" }));
@@ -115,7 +115,7 @@ test.each([
   const model = await fresh();
   const call = mode === "sft" ? sft(model, rows, given) : sample(model, ["one"], { max_new_tokens: 4, ...given });
   await expect(call.next()).rejects.toMatchObject({
-    code: "ERR_CONFIG", message: expect.stringMatching(new RegExp(`^${mode}: ${Object.keys(given)[0]}: .*<=\\d+`)),
+    code: "ERR_CONFIG", message: expect.stringMatching(new RegExp(`^\`${mode}\\.${Object.keys(given)[0]}\`: .*<=\\d+`)),
   });
 });
 
@@ -213,7 +213,7 @@ describe("bfloat16 states", () => {
 
   test("want bfloat16 weights", async () => {
     await expect(fresh({ optim_states: "bfloat16" })).rejects.toMatchObject({
-      code: "ERR_CONFIG", message: expect.stringMatching(/optim_states has no effect .*choose dtype bfloat16/),
+      code: "ERR_CONFIG", message: expect.stringMatching(/`model.optim_states` has no effect .*choose `model.dtype` bfloat16/),
     });
   });
 });

@@ -1,8 +1,10 @@
 // Stage: the student before the method begins. A Hugging Face directory is taken as it is; a llama2.c file is
 // converted; a fresh model is initialised and, if asked for, reads some text first. It does NOT choose the
 // text.
+import { existsSync } from "node:fs";
 import { extname, join } from "node:path";
 import { expectNoDropout, isAdapterDirectory, readAdapterConfig } from "../../checkpoint/peft";
+import { noModel } from "../../checkpoint/where";
 import type { RunConfig } from "../../config/run-options";
 import { encodeSft, type Encoded, type EncodedSft } from "../../data/encode";
 import { fail } from "../../errors";
@@ -144,6 +146,7 @@ export async function expectStudent(context: RunContext): Promise<void> {
       option: "student.base_model",
     });
   }
+  if (extname(path) !== ".bin" && !existsSync(join(path, "config.json"))) await noModel(path);
   if (context.config.dpo.reference === "base" && !context.config.lora) {
     fail("ERR_CONFIG", `dpo.reference base has no effect: student.path ${path} is no adapter, and there is no lora; leave `
       + "it out", { option: "dpo.reference" });

@@ -11,7 +11,7 @@ import { trainingWork } from "../../plan/work";
 import { dpo } from "../../train/dpo";
 import type { ReferenceLogps } from "../../train/reference";
 import type { DpoEvent } from "../../train/events";
-import { type RunContext, wanted } from "../context";
+import type { RunContext } from "../context";
 import { effectiveTraining } from "../effective";
 import type { RunEvent, StageEvent } from "../events";
 import type { ModelRef } from "../model-ref";
@@ -70,11 +70,7 @@ async function* compute(
 ): AsyncGenerator<StageEvent, void> {
   const model = await openTrained(context, from, trainingWork("dpo", context.config.dpo));
   try {
-    const pairs = wanted(
-      await readOwn<PreferencePair>(pairsFile),
-      "preference pairs",
-      "raise sample.n_cot or sample.temperature, or choose another pairs.policy",
-    );
+    const pairs = await readOwn<PreferencePair>(pairsFile);
     const encoded = encodePreferences(model, pairs, context.config);
     yield* audit(context.config.audit, name, work, model, encoded.examples);
     const options = { ...effectiveTraining(context.config.dpo), seed };
@@ -96,6 +92,7 @@ async function* compute(
   }
 }
 
+/** `pairs`: some at least. */
 export async function* dpoStage(
   context: RunContext,
   name: string,

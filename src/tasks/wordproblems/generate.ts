@@ -62,7 +62,7 @@ function drawUntil(random: KeyedRandom, options: WordProblemOptions, kind: WordP
 
 function tooNarrow(kind: WordProblemKind, split: Split, when: string): never {
   return fail("ERR_INVALID_ARGUMENT", `${wordProblemName(kind)}: no further ${split} question found ${when}; `
-    + "raise maxOperand, maxTotal or maxSteps, or ask for fewer questions", { kind, split });
+    + "raise `wordproblems.max_operand`, `wordproblems.max_total` or `wordproblems.max_steps`, or ask for fewer questions", { kind, split });
 }
 
 function tell(random: KeyedRandom, plan: Plan, frame: Frame, scene: Scene): string {

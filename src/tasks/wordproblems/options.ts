@@ -1,6 +1,7 @@
 // The knobs of the procedural word problems: few, named, checked in one place. Difficulty grows with steps,
 // operands and totals; everything else is variety. It does NOT know stories or teachers.
 
+import { hint } from "../../config/names";
 import { fail } from "../../errors";
 
 /**
@@ -24,14 +25,14 @@ export interface WordProblemOptions {
   validation: number;
   test: number;
   /** Arithmetic steps of a "base" question, 1 to 5. */
-  minSteps: number;
-  maxSteps: number;
+  min_steps: number;
+  max_steps: number;
   /** Largest number added or taken away; a story starts with at most twice as much. */
-  maxOperand: number;
+  max_operand: number;
   /** Largest multiplier and divisor. */
-  maxFactor: number;
+  max_factor: number;
   /** No result on the way exceeds it. */
-  maxTotal: number;
+  max_total: number;
   frames: readonly FrameName[];
 }
 
@@ -40,21 +41,26 @@ export const WORD_PROBLEM_DEFAULTS: Readonly<WordProblemOptions> = {
   train: 4000,
   validation: 200,
   test: 400,
-  minSteps: 2,
-  maxSteps: 3,
-  maxOperand: 12,
-  maxFactor: 5,
-  maxTotal: 60,
+  min_steps: 2,
+  max_steps: 3,
+  max_operand: 12,
+  max_factor: 5,
+  max_total: 60,
   frames: FRAME_NAMES,
 };
 
 const RANGES: Readonly<Record<string, readonly [number, number]>> = {
   seed: [0, Number.MAX_SAFE_INTEGER], train: [0, 1e6], validation: [0, 1e6], test: [0, 1e6],
-  minSteps: [1, 5], maxSteps: [1, 5], maxOperand: [3, 500], maxFactor: [2, 50], maxTotal: [10, 9999],
+  min_steps: [1, 5], max_steps: [1, 5], max_operand: [3, 500], max_factor: [2, 50], max_total: [10, 9999],
 };
 
-/** Defaults filled in. Errors: ERR_INVALID_ARGUMENT naming the option, what was got and what is wanted. */
+/** Defaults filled in. @throws ERR_INVALID_ARGUMENT naming the option, what was got and what is wanted */
 export function wordProblemOptions(given: Partial<WordProblemOptions> = {}): WordProblemOptions {
+  const strange = Object.keys(given).find((name) => !(name in WORD_PROBLEM_DEFAULTS));
+  if (strange !== undefined) {
+    const meant = hint(strange, Object.keys(WORD_PROBLEM_DEFAULTS), (name) => `\`wordproblems.${name}\``);
+    fail("ERR_INVALID_ARGUMENT", `\`wordproblems.${strange}\`: no such option${meant}`, { option: strange });
+  }
   const options = { ...WORD_PROBLEM_DEFAULTS, ...given };
   for (const [name, [low, high]] of Object.entries(RANGES)) {
     const value = options[name as keyof WordProblemOptions];
@@ -62,8 +68,12 @@ export function wordProblemOptions(given: Partial<WordProblemOptions> = {}): Wor
       refuse(name, value, `an integer from ${low} to ${high}`);
     }
   }
-  if (options.minSteps > options.maxSteps) refuse("minSteps", options.minSteps, `at most maxSteps, ${options.maxSteps}`);
-  if (options.maxTotal < 2 * options.maxFactor) refuse("maxTotal", options.maxTotal, "at least twice maxFactor");
+  if (options.min_steps > options.max_steps) {
+    refuse("min_steps", options.min_steps, `at most \`wordproblems.max_steps\`, ${options.max_steps}`);
+  }
+  if (options.max_total < 2 * options.max_factor) {
+    refuse("max_total", options.max_total, `at least twice \`wordproblems.max_factor\`, ${options.max_factor}`);
+  }
   const unknown = options.frames.find((name) => !FRAME_NAMES.includes(name));
   if (options.frames.length === 0 || unknown !== undefined) {
     refuse("frames", unknown ?? "none", `one or more of ${FRAME_NAMES.join(", ")}`);
@@ -72,5 +82,5 @@ export function wordProblemOptions(given: Partial<WordProblemOptions> = {}): Wor
 }
 
 function refuse(option: string, got: unknown, wanted: string): never {
-  return fail("ERR_INVALID_ARGUMENT", `wordproblems.${option} is ${String(got)}, wanted ${wanted}`, { option });
+  return fail("ERR_INVALID_ARGUMENT", `\`wordproblems.${option}\` is ${String(got)}, wanted ${wanted}`, { option });
 }

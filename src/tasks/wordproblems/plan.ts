@@ -67,7 +67,7 @@ export function numbersOf(plan: Plan): number[] {
 export function drawPlan(
   random: KeyedRandom, options: WordProblemOptions, kind: WordProblemKind, split: Split,
 ): Plan | null {
-  const count = kind === "longer" ? options.maxSteps + 1 : random.between(options.minSteps, options.maxSteps);
+  const count = kind === "longer" ? options.max_steps + 1 : random.between(options.min_steps, options.max_steps);
   const shape = drawShape(random, kind, count);
   if (shape === null) return null;
   const plan = fillNumbers(random, options, kind, shape);
@@ -96,16 +96,16 @@ function fillNumbers(
   random: KeyedRandom, options: WordProblemOptions, kind: WordProblemKind, shape: Shape,
 ): Plan | null {
   const { opening, ending } = shape;
-  const start = random.between(2, opening === "product" ? options.maxFactor : 2 * options.maxOperand);
+  const start = random.between(2, opening === "product" ? options.max_factor : 2 * options.max_operand);
   const steps: Step[] = [];
   let value = start;
   for (const [index, operation] of shape.operations.entries()) {
     const isFactor = operation === "divide" || (operation === "multiply" && index > 0);
-    const step = { operation, operand: random.between(2, isFactor ? options.maxFactor : options.maxOperand) };
+    const step = { operation, operand: random.between(2, isFactor ? options.max_factor : options.max_operand) };
     value = applyStep(value, step);
-    if (!Number.isInteger(value) || value < 2 || value > options.maxTotal) return null;
+    if (!Number.isInteger(value) || value < 2 || value > options.max_total) return null;
     steps.push(step);
   }
-  const distractor = kind === "distractor" ? { distractor: random.between(2, options.maxOperand) } : {};
+  const distractor = kind === "distractor" ? { distractor: random.between(2, options.max_operand) } : {};
   return { kind, opening, ending, start, steps, result: value, ...distractor };
 }
