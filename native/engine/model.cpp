@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/philox.h"
+#include "cpu/thread_pool.h"
 #include "engine/blocks.h"
 
 namespace selfrefine {
@@ -38,10 +39,20 @@ void fill_normal(float* out, int64_t first, int64_t n, uint64_t seed, uint32_t p
   }
 }
 
+/// The same by all threads: the logarithms of a billion weights take one of them half a minute.
+void fill_normal(ThreadPool& pool, float* out, int64_t first, int64_t n, uint64_t seed, uint32_t parameter,
+                 double std) {
+  constexpr int64_t kPiece = 1 << 14;
+  pool.parallel_for((n + kPiece - 1) / kPiece, [&](int64_t piece, int) {
+    const int64_t begin = piece * kPiece;
+    fill_normal(out + begin, first + begin, std::min(kPiece, n - begin), seed, parameter, std);
+  });
+}
+
 }  // namespace
 
 Model::Model(const ModelConfig& config, const ModelOptions& options)
-    : config_(checked(config)), dtype_(options.dtype),
+    : config_(checked(config)), dtype_(options.dtype), threads_(options.threads),
       backend_(make_backend({options.device, options.threads, options.rehearsal})), table_(config),
       adapter_table_(config, options.lora),
       weight_store_(backend_, table_, {"parameters", "masters"}, dtype_, options.masters && !options.lora) {
@@ -99,11 +110,14 @@ void Model::initialize(uint64_t seed, double std) {
   const double output_std = std / std::sqrt(2.0 * static_cast<double>(config_.num_hidden_layers));
   uint32_t index = 0;
   Blocks blocks(*backend_);
+  ThreadPool pool(threads_);
   for (const Parameter& p : table_.all()) {
     blocks.write(weight_store_.exact_of(p), [&](float* out, int64_t first, int64_t n) {
       switch (p.initialization) {
-        case Initialization::normal: fill_normal(out, first, n, seed, index, std); break;
-        case Initialization::residual_output: fill_normal(out, first, n, seed, index, output_std); break;
+        case Initialization::normal: fill_normal(pool, out, first, n, seed, index, std); break;
+        case Initialization::residual_output:
+          fill_normal(pool, out, first, n, seed, index, output_std);
+          break;
         case Initialization::one: std::fill_n(out, n, 1.0f); break;
         default: std::fill_n(out, n, 0.0f); break;
       }

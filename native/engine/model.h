@@ -110,6 +110,7 @@ class Model {
 
   ModelConfig config_;
   DType dtype_;
+  int threads_;  // of host code; 0: all
   std::shared_ptr<Backend> backend_;
   ParameterTable table_;
   AdapterTable adapter_table_;

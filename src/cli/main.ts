@@ -39,7 +39,7 @@ const dashed = (name: string) => `--${name}`;
 /** An option the verb does not have: a slip, another trainer's name, or an option of other verbs. */
 function noOption(word: string, verb: Verb): string {
   const meant = hint(word, [...Object.keys(flagsOf(verb)), "help", "version"], dashed);
-  const others = VERBS.filter(({ flags }) => word in flags).map(({ name }) => name);
+  const others = VERBS.filter(({ flags }) => Object.hasOwn(flags, word)).map(({ name }) => name);
   const owners = others.length > 0 ? `; it is one of ${others.join(", ")}` : "";
   return `no option --${word} of ${verb.name}${meant === "" ? owners : spell(meant, (name) => flagIn(verb, name))}`;
 }

@@ -42,12 +42,15 @@ export function nearestName(name: string, known: readonly string[]): string | un
   return whole.length === 1 ? whole[0] : undefined;
 }
 
+/** A word may be anything, "constructor" too. */
+const calledHere = (word: string): string | undefined => (Object.hasOwn(ELSEWHERE, word) ? ELSEWHERE[word] : undefined);
+
 /**
  * What an unknown word may have meant: "; did you mean beta?", what trainers elsewhere call by it, or nothing.
  * @param show how a known name is shown
  */
 export function hint(word: string, known: readonly string[], show: (name: string) => string = mark): string {
-  const elsewhere = ELSEWHERE[word.replaceAll("-", "_")];
+  const elsewhere = calledHere(word.replaceAll("-", "_"));
   if (elsewhere !== undefined) return `; ${elsewhere}`;
   const near = nearestName(word, known);
   return near === undefined ? "" : `; did you mean ${show(near)}?`;
@@ -56,7 +59,7 @@ export function hint(word: string, known: readonly string[], show: (name: string
 /** A value that is none of those an option takes. `option` is its own name, `shown` how the message names it. */
 export function noChoice(option: string, got: unknown, known: readonly string[], shown = mark(option)): string {
   const meant = hint(String(got), known, (name) => name);
-  const elsewhere = ELSEWHERE[`${option}=${String(got)}`];
+  const elsewhere = calledHere(`${option}=${String(got)}`);
   return `${shown} is ${JSON.stringify(got)}, wanted one of ${known.join(", ")}`
     + (elsewhere === undefined ? meant : `; ${elsewhere}`);
 }

@@ -12,9 +12,9 @@ import type { Model } from "../model";
 import type { PreferenceOptions } from "../native";
 import { expectMemory } from "../plan/memory";
 import { dpoCapacity, rowLengths, trainingJob } from "../plan/work";
-import type { DpoEvent, DpoStepEvent } from "./events";
+import type { DpoEvent, DpoStepEvent, ReferenceEvent } from "./events";
 import { identityOf, isEncoded, optimize, type GroupResult, type TrainingControl } from "./loop";
-import { scoreReference, type ReferenceLogps } from "./reference";
+import { keepReference, keptReference, scoreReference, type ReferenceLogps } from "./reference";
 import { TrainingSession } from "./session";
 import { stepEvent } from "./sft";
 
@@ -154,6 +154,31 @@ function expectReference(model: Model, { reference }: DpoOptions): void {
     { option: "reference" });
 }
 
+/** What stands for a training's beginning, but for the reference. */
+async function beginning(model: Model, pairs: readonly EncodedPair[]): Promise<{ model: unknown; data: string }> {
+  const data = hashJson(pairs.map(({ promptIds, chosenIds, rejectedIds }) => [promptIds, chosenIds, rejectedIds]));
+  return { model: await identityOf(model), data };
+}
+
+/** The scores given, or those kept by a training that stopped, or computed now and, with checkpoints, kept. */
+async function* referenceOf(
+  model: Model, session: TrainingSession, pairs: readonly EncodedPair[], options: DpoOptions, control: DpoControl,
+): AsyncGenerator<ReferenceEvent, ReferenceLogps, undefined> {
+  if (control.reference) {
+    checkReference(control.reference, pairs.length);
+    return control.reference;
+  }
+  const directory = control.checkpoint?.directory;
+  const identity = directory === undefined ? ""
+    : hashJson({ ...await beginning(model, pairs), reference: options.reference });
+  const kept = directory === undefined ? undefined : await keptReference(directory, identity);
+  if (kept) return kept;
+  const scores = { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };
+  yield* scoreReference(model, session, pairs, options, scores, control.signal);
+  if (directory !== undefined) await keepReference(directory, identity, scores);
+  return scores;
+}
+
 /**
  * Refines `model` in place; one event per optimizer step. The reference is the model as it is when the call begins, or
  * its base (options.reference).
@@ -174,10 +199,7 @@ export async function* dpo(
   expectMemory(model, trainingJob("dpo", tokens, lengths));
   const session = new TrainingSession(model, dpoCapacity(tokens));
   try {
-    const reference = control.reference
-      ?? { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };
-    if (control.reference) checkReference(reference, pairs.length);
-    else yield* scoreReference(model, session, pairs, parsed, reference, control.signal);
+    const reference = yield* referenceOf(model, session, pairs, parsed, control);
     yield { type: "reference_logps", ...reference };
     const gradient = new PairGradient(session, pairs, reference, parsed);
     let steps = 0;
@@ -187,8 +209,7 @@ export async function* dpo(
       options: parsed,
       identity: async () => ({
         loss: "dpo",
-        model: await identityOf(model),
-        data: hashJson(pairs.map(({ promptIds, chosenIds, rejectedIds }) => [promptIds, chosenIds, rejectedIds])),
+        ...await beginning(model, pairs),
         reference: hashJson([Array.from(reference.chosen), Array.from(reference.rejected)]),
       }),
       pack: (group) => gradient.pack(group),

@@ -167,6 +167,7 @@ export async function* optimize<R extends GroupResult>(
       step,
       seed: options.seed,
     });
+    updated.catch(() => undefined); // awaited below; should drawing throw, nobody would
     next = step < total ? draw() : undefined;
     const { gradNorm } = await updated;
     const epoch = group.after.epoch + group.after.offset / count;

@@ -184,6 +184,16 @@ describe.each(devices)("%s", (device) => {
 });
 
 describe("cpu", () => {
+  test("fresh weights are the same, bit for bit, with one thread and with three", async () => {
+    const fresh = async (threads: number): Promise<bigint> => {
+      const model = await randomModel("cpu", { threads }, { ...smallConfig, vocabSize: 1511 }); // of several pieces
+      const print = await model.fingerprint();
+      model.dispose();
+      return print;
+    };
+    expect(await fresh(3)).toBe(await fresh(1));
+  });
+
   test("training is the same, bit for bit, with one thread and with three", async () => {
     const run = async (threads: number): Promise<number[][]> => {
       const model = await randomModel("cpu", { threads });

@@ -248,6 +248,26 @@ describe("a checkpoint is refused, and the weights stay, when", () => {
     await expect(steps(sft(await fresh(), rows, options, { checkpoint }))).resolves.toHaveLength(3);
   });
 
+  test("a DPO that goes on is measured against the scores that were kept; other pairs are scored anew", async () => {
+    const checkpoint = { directory: join(directory, "kept"), every_seconds: 0 };
+    const begin = async (own: typeof pairs, until: number): Promise<string[]> => {
+      const seen: string[] = [];
+      for await (const event of dpo(await fresh(), own, options, { checkpoint })) {
+        seen.push(event.type);
+        if (event.type === "step" && event.step === until) break;
+      }
+      return seen;
+    };
+    expect(await begin(pairs, 2)).toContain("reference");
+    expect(await begin(pairs, 3)).toEqual(["reference_logps", "step", "step"]); // the last checkpoint was of step 1
+    const seen: string[] = [];
+    const other = pairs.map((pair) => ({ ...pair, rejected: " something else." }));
+    await expect((async () => {
+      for await (const event of dpo(await fresh(), other, options, { checkpoint })) seen.push(event.type);
+    })()).rejects.toMatchObject({ code: "ERR_CHECKPOINT" });
+    expect(seen).toContain("reference");
+  });
+
   test("its preferences were measured against another reference", async () => {
     const checkpoint = { directory: join(directory, "reference"), every_seconds: 0 };
     const zeros = { chosen: new Float32Array(pairs.length), rejected: new Float32Array(pairs.length) };

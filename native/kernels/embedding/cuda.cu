@@ -47,7 +47,7 @@ TokenRuns list_token_runs(const int32_t* tokens, int64_t n, int64_t vocab_size) 
       run = static_cast<int32_t>(of_tokens.size());
       of_tokens.push_back({tokens[i], 0, 0});
     }
-    ++of_tokens[static_cast<size_t>(run)].end;  // the number of rows, for now
+    ++of_tokens[static_cast<size_t>(run)].end;  // the number of rows until `begin` is known
   }
   int32_t begin = 0;
   for (TokenRun& run : of_tokens) {

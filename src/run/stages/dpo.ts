@@ -1,12 +1,8 @@
 // Stage: preference optimization of a model on pairs. The reference is the model itself as it was; its
-// log-probabilities are written beside the pairs once they are computed, and are found again after an
-// interruption. It does NOT make pairs.
-import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+// log-probabilities are written beside the pairs. It does NOT make pairs.
 import { join } from "node:path";
 import { writeJsonl } from "../../data/jsonl";
 import type { PreferencePair } from "../../data/records";
-import { readJson, stableJson, writeFileAtomic } from "../../files";
 import { trainingWork } from "../../plan/work";
 import { dpo } from "../../train/dpo";
 import type { ReferenceLogps } from "../../train/reference";
@@ -15,31 +11,18 @@ import type { RunContext } from "../context";
 import { effectiveTraining } from "../effective";
 import type { RunEvent, StageEvent } from "../events";
 import type { ModelRef } from "../model-ref";
-import { scratchDirectory, type StageResult } from "../store";
+import type { StageResult } from "../store";
 import { PAIRS_FILE } from "./pairs";
 import { encodePreferences, readOwn } from "./rows";
 import { audit, follow, MODEL_DIRECTORY, openTrained, saveTrained, trainingControl } from "./train";
 
-const REFERENCE_FILE = "reference.json";
-
-async function savedReference(work: string): Promise<ReferenceLogps | undefined> {
-  const path = join(scratchDirectory(work), REFERENCE_FILE);
-  if (!existsSync(path)) return undefined;
-  const { chosen, rejected } = (await readJson(path)) as { chosen: number[]; rejected: number[] };
-  return { chosen: Float32Array.from(chosen), rejected: Float32Array.from(rejected) };
-}
-
-/** Keeps the reference's scores as soon as they are known. */
-async function* keepReference(
+/** The events, with the reference's scores taken out on their way. */
+async function* notingReference(
   events: AsyncGenerator<DpoEvent, void>,
-  work: string,
+  noted: { reference?: ReferenceLogps },
 ): AsyncGenerator<DpoEvent, void> {
   for await (const event of events) {
-    if (event.type === "reference_logps") {
-      const kept = { chosen: Array.from(event.chosen), rejected: Array.from(event.rejected) };
-      await mkdir(scratchDirectory(work), { recursive: true });
-      await writeFileAtomic(join(scratchDirectory(work), REFERENCE_FILE), `${stableJson(kept)}\n`);
-    }
+    if (event.type === "reference_logps") noted.reference = event;
     yield event;
   }
 }
@@ -74,13 +57,12 @@ async function* compute(
     const encoded = encodePreferences(model, pairs, context.config);
     yield* audit(context.config.audit, name, work, model, encoded.examples);
     const options = { ...effectiveTraining(context.config.dpo), seed };
-    const reference = await savedReference(work);
-    const control = { ...trainingControl(context.control, work), ...(reference ? { reference } : {}) };
-    const events = keepReference(dpo(model, encoded, options, control), work);
+    const noted: { reference?: ReferenceLogps } = {};
+    const events = notingReference(dpo(model, encoded, options, trainingControl(context.control, work)), noted);
     const counts = yield* follow(events, name, work, encoded.examples.length);
     await writeJsonl(
       join(work, PAIRS_FILE),
-      withReference(pairs, encoded.dropped, await savedReference(work)),
+      withReference(pairs, encoded.dropped, noted.reference),
     );
     await saveTrained(model, work, {
       ...counts,

@@ -56,7 +56,7 @@ const RANGES: Readonly<Record<string, readonly [number, number]>> = {
 
 /** Defaults filled in. @throws ERR_INVALID_ARGUMENT naming the option, what was got and what is wanted */
 export function wordProblemOptions(given: Partial<WordProblemOptions> = {}): WordProblemOptions {
-  const strange = Object.keys(given).find((name) => !(name in WORD_PROBLEM_DEFAULTS));
+  const strange = Object.keys(given).find((name) => !Object.hasOwn(WORD_PROBLEM_DEFAULTS, name));
   if (strange !== undefined) {
     const meant = hint(strange, Object.keys(WORD_PROBLEM_DEFAULTS), (name) => `\`wordproblems.${name}\``);
     fail("ERR_INVALID_ARGUMENT", `\`wordproblems.${strange}\`: no such option${meant}`, { option: strange });
