@@ -3,15 +3,12 @@
 // It does NOT guess types: every field is a string.
 import { fail } from "../errors";
 import type { Located } from "./jsonl";
-import { type Line, readLines } from "./lines";
+import { type Line, MAX_LINE_BYTES, readLines } from "./lines";
 
 export interface DelimitedOptions {
   /** Names of the columns of a file that has no header line. Default: the first line names them. */
   readonly columns?: readonly string[];
 }
-
-// A quote that is never closed would otherwise swallow the file, at quadratic cost.
-const MAX_ROW_CHARACTERS = 1 << 20;
 
 interface Row {
   readonly fields: string[];
@@ -24,48 +21,65 @@ async function* readTsvRows(lines: AsyncIterable<Line>): AsyncGenerator<Row> {
   }
 }
 
-/** Parses one CSV row from `text`; null when a quoted field is still open at its end. */
-function parseCsvRow(text: string): string[] | null {
-  const fields: string[] = [];
-  let at = 0;
-  for (;;) {
-    if (text[at] === "\"") {
-      let value = "";
-      for (at++; ; at += 2) {
-        const quote = text.indexOf("\"", at);
-        if (quote < 0) return null;
-        value += text.slice(at, quote);
-        at = quote;
-        if (text[at + 1] !== "\"") break;
-        value += "\"";
-      }
-      const comma = text.indexOf(",", at);
-      fields.push(value + text.slice(at + 1, comma < 0 ? undefined : comma));
-      at = comma < 0 ? text.length : comma;
-    } else {
-      const comma = text.indexOf(",", at);
-      fields.push(text.slice(at, comma < 0 ? undefined : comma));
-      at = comma < 0 ? text.length : comma;
+/** A CSV row that takes its lines one by one, each read once: a field whose quote is never closed costs no more. */
+class CsvRow {
+  readonly fields: string[] = [];
+  /** A quoted field is open at the end of the last line. */
+  isOpen = false;
+  private value = "";
+  private size = 0;
+
+  constructor(private readonly path: string, readonly line: number) {}
+
+  add(text: string): void {
+    this.size += text.length;
+    if (this.size > MAX_LINE_BYTES) this.neverClosed();
+    if (this.isOpen) this.value += "\n";
+    let at = this.isOpen ? this.quoted(text, 0) : this.field(text, 0);
+    while (at < text.length) at = this.field(text, at + 1);
+  }
+
+  neverClosed(): never {
+    return fail("ERR_DATA", `${this.path}:${this.line}: a quoted field is never closed`,
+      { path: this.path, line: this.line });
+  }
+
+  /** Reads the field at `at`; @returns where it ends: at a comma, or at the end of the text. */
+  private field(text: string, at: number): number {
+    this.value = "";
+    return text[at] === "\"" ? this.quoted(text, at + 1) : this.end(text, at);
+  }
+
+  private quoted(text: string, begin: number): number {
+    for (let at = begin; ; at += 2) {
+      const quote = text.indexOf("\"", at);
+      this.isOpen = quote < 0;
+      this.value += text.slice(at, this.isOpen ? undefined : quote);
+      if (this.isOpen) return text.length;
+      if (text[quote + 1] !== "\"") return this.end(text, quote + 1);
+      this.value += "\"";
+      at = quote;
     }
-    if (at >= text.length) return fields;
-    at++;
+  }
+
+  private end(text: string, at: number): number {
+    const comma = text.indexOf(",", at);
+    const end = comma < 0 ? text.length : comma;
+    this.fields.push(this.value + text.slice(at, end));
+    return end;
   }
 }
 
 async function* readCsvRows(lines: AsyncIterable<Line>, path: string): AsyncGenerator<Row> {
-  let open: { text: string; line: number } | null = null;
+  let open: CsvRow | null = null;
   for await (const { text, number } of lines) {
     if (open === null && text === "") continue;
-    const row: { text: string; line: number } = open === null
-      ? { text, line: number } : { text: `${open.text}\n${text}`, line: open.line };
-    const fields = parseCsvRow(row.text);
-    open = fields === null ? row : null;
-    if (row.text.length > MAX_ROW_CHARACTERS) break;
-    if (fields !== null) yield { fields, line: row.line };
+    const row: CsvRow = open ?? new CsvRow(path, number);
+    row.add(text);
+    open = row.isOpen ? row : null;
+    if (open === null) yield row;
   }
-  if (open !== null) {
-    fail("ERR_DATA", `${path}:${open.line}: a quoted field is never closed`, { path, line: open.line });
-  }
+  open?.neverClosed();
 }
 
 /** Records of a .csv or .tsv file (also .gz). @throws ERR_IO; ERR_DATA naming file and line on a ragged row. */

@@ -105,6 +105,14 @@ describe("JSON, CSV, TSV", () => {
     await expect(readRecords(file("ragged.csv", "a,b\n1,2\n1\n")))
       .rejects.toThrow(/ragged\.csv:3: 1 fields, .* 2 \(a, b\)/);
     await expect(readRecords(file("open.csv", "a\n\"1\n2\n"))).rejects.toThrow(/open\.csv:2: a quoted field is never/);
+    const swallowed = `a\n"1\n${"x".repeat(1000)}\n`.padEnd(3 << 20, "y\n");
+    await expect(readRecords(file("swallowed.csv", swallowed))).rejects.toThrow(/swallowed\.csv:2: a quoted field is/);
+  });
+
+  test("a long row ends nothing: neither itself nor those behind it are lost", async () => {
+    const long = "x".repeat(1 << 20);
+    const rows = await readRecords(file("long.csv", `a,b\n1,${long}\n2,"${long}\n"\n3,c\n`));
+    expect(rows).toEqual([{ a: "1", b: long }, { a: "2", b: `${long}\n` }, { a: "3", b: "c" }]);
   });
 
   test("TSV has no quoting; columns may be named by the caller", async () => {
