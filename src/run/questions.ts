@@ -133,18 +133,19 @@ const HEAD_WORDS = 6;
 /** Whether a text contains an evaluation question, whatever stands before and behind it. */
 export function leakTest(sets: readonly EvaluationSet[]): (text: string) => boolean {
   const byHead = new Map<string, string[]>();
+  const lengths = new Set<number>(); // of heads: a short question is all head
   for (const { question } of sets.flatMap(({ questions }) => questions)) {
     const list = words(question);
-    const head = list.slice(0, HEAD_WORDS).join(" ");
-    byHead.set(head, [...(byHead.get(head) ?? []), ` ${list.join(" ")} `]);
+    const head = list.slice(0, HEAD_WORDS);
+    if (head.length > 0) lengths.add(head.length);
+    const key = head.join(" ");
+    byHead.set(key, [...(byHead.get(key) ?? []), ` ${list.join(" ")} `]);
   }
   return (text) => {
     const list = words(text);
     const whole = ` ${list.join(" ")} `;
-    return list.some((_, start) =>
-      byHead
-        .get(list.slice(start, start + HEAD_WORDS).join(" "))
-        ?.some((question) => whole.includes(question)),
-    );
+    const isAt = (start: number, length: number): boolean =>
+      byHead.get(list.slice(start, start + length).join(" "))?.some((question) => whole.includes(question)) ?? false;
+    return list.some((_, start) => [...lengths].some((length) => isAt(start, length)));
   };
 }

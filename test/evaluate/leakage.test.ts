@@ -2,6 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { Split } from "../../src/data/records";
 import { type LabelledText, findLeaks, numbersOnly } from "../../src/evaluate/leakage";
+import { leakTest } from "../../src/run/questions";
 import { getTask } from "../../src/tasks";
 import { WORD_PROBLEM_KINDS, wordProblemName } from "../../src/tasks/wordproblems";
 import { sharedPath, testWith } from "../data/shared";
@@ -41,6 +42,22 @@ describe("made for it", () => {
     expect(findLeaks(train, other).exact).toBe(0);
     expect(findLeaks(numbersOnly(train), numbersOnly(other)).exact).toBe(1);
   });
+});
+
+test("a question is found in a longer text wherever it stands, however short it is", () => {
+  const set = (...texts: string[]) => {
+    const task = getTask("gsm8k");
+    const list = texts.map((question, i) => ({ id: String(i), task: "gsm8k", split: "test" as const, question, gold: "5" }));
+    return { domain: "in" as const, task, split: "test" as const, questions: list, key: "" };
+  };
+  const leaks = leakTest([set("What is 2 plus 3?", "How many legs have seven cats and nine dogs?", "?!")]);
+  for (const text of ["Q: What is 2 plus 3? A: 5", "What is 2 plus 3?", "He asked: what is 2 plus 3"]) {
+    expect([text, leaks(text)]).toEqual([text, true]);
+  }
+  expect(leaks("Tell me: how many legs have seven cats and nine dogs? Sixty-four.")).toBe(true);
+  for (const text of ["What is 2 plus 30?", "How many legs have seven cats and nine ducks?", "?!", ""]) {
+    expect([text, leaks(text)]).toEqual([text, false]);
+  }
 });
 
 describe("known recurrences", () => {
