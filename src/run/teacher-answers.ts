@@ -37,7 +37,7 @@ async function* askServer({
     ...(model === undefined ? {} : { model }),
     ...(api_key === undefined ? {} : { api_key }),
   });
-  const asked = yield* eventQueue<ProgressEvent, Awaited<ReturnType<typeof askTeacher>>>((push) =>
+  const asked = yield* eventQueue<ProgressEvent, Awaited<ReturnType<typeof askTeacher>>>((push, stop) =>
     askTeacher({
       task,
       questions,
@@ -46,7 +46,7 @@ async function* askServer({
       samples: per_question,
       concurrency,
       seed,
-      ...(signal ? { signal } : {}),
+      signal: signal ? AbortSignal.any([signal, stop]) : stop,
       onProgress: (finished, total) =>
         push({ type: "progress", stage: "demos", finished, total, unit: "answers" }),
     }),
