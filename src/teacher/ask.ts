@@ -7,6 +7,7 @@ import { rm } from "node:fs/promises";
 import { fail } from "../errors";
 import type { Question } from "../data/records";
 import { JsonlWriter, readJsonl, writeJsonl } from "../data/jsonl";
+import { stableJson } from "../files";
 import { teacherPrompt } from "../tasks/prompt";
 import type { Task } from "../tasks/task";
 import { normalizeText } from "../tasks/text";
@@ -16,7 +17,7 @@ import type { ChatClient, ChatMessage } from "./openai";
 export interface AskOptions {
   task: Task;
   questions: readonly Question[];
-  client: Pick<ChatClient, "complete" | "model">;
+  client: Pick<ChatClient, "complete" | "model" | "settings">;
   /** The finished JSON Lines file; while unfinished it is `<path>.partial`. */
   path: string;
   /** Answers of each question. */
@@ -41,6 +42,8 @@ export interface AskedAnswer {
   output: string;
   finish_reason: string | null;
   teacher: string;
+  /** How it was asked: the client's settings, system prompt and seed. */
+  settings: Readonly<Record<string, unknown>>;
 }
 
 interface Job {
@@ -59,7 +62,7 @@ export async function askTeacher(options: AskOptions): Promise<AskedAnswer[]> {
   const writer = await JsonlWriter.open(partial); // cuts a half-written last line off
   const answers = new Map<string, AskedAnswer>();
   try {
-    await readEarlier(partial, options, answers);
+    await readEarlier(partial, options, jobs, answers);
     const open = jobs.filter((job) => !answers.has(jobKey(job.question.id, job.sample)));
     await work(open, jobs.length, options, async (answer) => {
       answers.set(jobKey(answer.id, answer.sample), answer);
@@ -87,17 +90,21 @@ function jobKey(id: string, sample: number): string {
   return `${id}\u0000${sample}`;
 }
 
-async function readEarlier(partial: string, options: AskOptions, answers: Map<string, AskedAnswer>): Promise<void> {
+/** What was asked with other settings is of another teacher: half of one is never joined to half of another. */
+async function readEarlier(
+  partial: string, options: AskOptions, jobs: readonly Job[], answers: Map<string, AskedAnswer>,
+): Promise<void> {
   if (!existsSync(partial)) return;
-  const byId = new Map(options.questions.map((question) => [question.id, question]));
+  const byKey = new Map(jobs.map((job) => [jobKey(job.question.id, job.sample), job]));
   for await (const { value, line } of readJsonl(partial)) {
     const earlier = value as AskedAnswer;
-    const question = byId.get(earlier.id);
-    const same = question !== undefined && normalizeText(question.question) === normalizeText(earlier.question ?? "")
-      && earlier.prompt === teacherPrompt(options.task, question, options.trigger);
+    const job = byKey.get(jobKey(earlier.id, earlier.sample));
+    const same = job !== undefined && normalizeText(job.question.question) === normalizeText(earlier.question ?? "")
+      && earlier.prompt === teacherPrompt(options.task, job.question, options.trigger)
+      && stableJson(earlier.settings ?? null) === stableJson(settingsOf(job, options));
     if (!same) {
-      fail("ERR_DATA", `${partial}:${line}: holds an answer to another question or prompt ("${String(earlier.id)}"); `
-        + "remove the file to ask anew", { path: partial, line });
+      fail("ERR_DATA", `${partial}:${line}: holds an answer to another question or prompt, or one asked for with other `
+        + `settings ("${String(earlier.id)}"); remove the file to ask anew`, { path: partial, line });
     }
     answers.set(jobKey(earlier.id, earlier.sample), earlier);
   }
@@ -116,7 +123,8 @@ async function work(
   let next = 0;
   let chain: Promise<unknown> = Promise.resolve();
   const worker = async (): Promise<void> => {
-    for (let job = jobs[next++]; job !== undefined && !both.aborted; job = jobs[next++]) {
+    while (next < jobs.length && !both.aborted) {
+      const job = jobs[next++]!;
       const answer = await ask(job, options, both);
       const kept = chain.then(() => keep(answer)); // one write at a time
       chain = kept.catch(() => undefined);
@@ -135,15 +143,23 @@ async function work(
   if (failure !== undefined) throw failure;
 }
 
+const seedOf = (job: Job, { seed }: AskOptions): number | undefined =>
+  (seed === undefined ? undefined : seed + job.index);
+
+const settingsOf = (job: Job, options: AskOptions): AskedAnswer["settings"] =>
+  ({ ...options.client.settings, system: options.system, seed: seedOf(job, options) });
+
 async function ask(job: Job, options: AskOptions, signal: AbortSignal): Promise<AskedAnswer> {
-  const { task, client, system, seed, trigger } = options;
+  const { task, client, system, trigger } = options;
+  const seed = seedOf(job, options);
   const prompt = teacherPrompt(task, job.question, trigger);
   const messages: ChatMessage[] = [
     ...(system === undefined ? [] : [{ role: "system" as const, content: system }]), { role: "user", content: prompt },
   ];
-  const reply = await client.complete(messages, { signal, ...(seed === undefined ? {} : { seed: seed + job.index }) });
+  const reply = await client.complete(messages, { signal, ...(seed === undefined ? {} : { seed }) });
   return {
     id: job.question.id, task: task.name, sample: job.sample, prompt, question: job.question.question,
     output: reply.text, finish_reason: reply.finish_reason, teacher: reply.model,
+    settings: settingsOf(job, options),
   };
 }

@@ -37,20 +37,31 @@ export interface ChatReply {
 const MAX_DELAY_MS = 30_000;
 const TRANSIENT: ReadonlySet<number> = new Set([408, 409, 425, 429, 500, 502, 503, 504]);
 
+/** The server and model that options name, or else the environment. */
+export function namedTeacher(
+  { base_url, model }: Pick<ChatOptions, "base_url" | "model">, env: Readonly<NodeJS.ProcessEnv> = process.env,
+): { base_url: string | null; model: string | null } {
+  return {
+    base_url: base_url ?? (env["OPENAI_BASE_URL"] || null),
+    model: model ?? (env["OPENAI_MODEL"] || null),
+  };
+}
+
 export class ChatClient {
   readonly model: string;
+  /** What decides an answer besides the messages and their seed. */
+  readonly settings: Readonly<Record<string, unknown>>;
   private readonly url: string;
   private readonly key: string | undefined;
   private readonly options: Required<Pick<ChatOptions, "retries" | "retry_delay_ms" | "timeout_ms">> & ChatOptions;
 
   /** Errors: ERR_INVALID_ARGUMENT when no server or model is named. */
   constructor(options: ChatOptions = {}, env: Readonly<NodeJS.ProcessEnv> = process.env) {
-    const base = options.base_url ?? env["OPENAI_BASE_URL"];
-    const model = options.model ?? env["OPENAI_MODEL"];
-    if (base === undefined || base === "") {
+    const { base_url: base, model } = namedTeacher(options, env);
+    if (base === null || base === "") {
       fail("ERR_INVALID_ARGUMENT", "no teacher server: give `base_url` (e.g. http://localhost:8000/v1) or set OPENAI_BASE_URL");
     }
-    if (model === undefined || model === "") {
+    if (model === null || model === "") {
       fail("ERR_INVALID_ARGUMENT", "no teacher model: give `model` or set OPENAI_MODEL");
     }
     if (!URL.canParse(base) || !/^https?:$/.test(new URL(base).protocol)) {
@@ -58,6 +69,7 @@ export class ChatClient {
     }
     this.url = `${base.replace(/\/+$/, "")}/chat/completions`;
     this.model = model;
+    this.settings = { model, temperature: options.temperature, max_tokens: options.max_tokens };
     this.key = options.api_key ?? env["OPENAI_API_KEY"];
     this.options = { retries: 5, retry_delay_ms: 500, timeout_ms: 120_000, ...options };
   }

@@ -170,6 +170,40 @@ describe("a whole split", () => {
     expect(readFileSync(path)).toEqual(readFileSync(join(directory, "one.jsonl")));
   });
 
+  test("stopped between two answers it says so, and keeps those that came", async () => {
+    const stop = new AbortController();
+    const reply = { text: "The answer is 7.", finish_reason: "stop", model: "m" };
+    const deaf = {
+      model: "m", settings: {},
+      complete: async () => {
+        await new Promise(setImmediate);
+        return reply;
+      },
+    };
+    const onProgress = (): void => stop.abort();
+    const asking = askTeacher(options("deaf.jsonl", { client: deaf, concurrency: 4, signal: stop.signal, onProgress,
+      questions: questions.slice(0, 8) }));
+    await expect(asking).rejects.toMatchObject({ code: "ERR_ABORTED" });
+    expect(readFileSync(join(directory, "deaf.jsonl.partial"), "utf8").trim().split("\n")).toHaveLength(4);
+  });
+
+  test.each([
+    ["another model", {}, { model: "other" }],
+    ["another temperature", {}, { temperature: 0.7 }],
+    ["another limit", {}, { max_tokens: 9 }],
+    ["another seed", { seed: 2 }, {}],
+  ])("answers of a teacher asked otherwise are not mixed in: %s", async (_what, more, asked) => {
+    const path = "mixed.jsonl";
+    rmSync(join(directory, `${path}.partial`), { force: true });
+    const stop = new AbortController();
+    const onProgress = (): void => stop.abort();
+    await expect(askTeacher(options(path, { seed: 1, concurrency: 1, signal: stop.signal, onProgress })))
+      .rejects.toMatchObject({ code: "ERR_ABORTED" });
+    await expect(askTeacher(options(path, { seed: 1, client: client(asked), ...more })))
+      .rejects.toThrow(/mixed\.jsonl\.partial:1: holds an answer to another/);
+    expect(await askTeacher(options(path, { seed: 1 }))).toHaveLength(12);
+  });
+
   test("a failure stops the rest, names itself, and leaves what was answered", async () => {
     const good = answer;
     answer = (request, response) => (request.body.messages[0]?.content.includes("25") ? response.writeHead(400).end("too long") : good(request, response));

@@ -5,6 +5,7 @@ import type { TeacherOptions } from "../../config/run-options";
 import { writeJsonl } from "../../data/jsonl";
 import { stableJson, writeFileAtomic } from "../../files";
 import { demonstrate, type DemonstrationReport } from "../../teacher/demonstrations";
+import { namedTeacher } from "../../teacher/openai";
 import type { RunContext } from "../context";
 import type { RunEvent } from "../events";
 import type { RunQuestions } from "../questions";
@@ -35,8 +36,7 @@ function decisive(teacher: TeacherOptions): unknown {
       return {
         ...common,
         per_question,
-        base_url: base_url ?? null,
-        model: model ?? null,
+        ...namedTeacher({ ...(base_url === undefined ? {} : { base_url }), ...(model === undefined ? {} : { model }) }),
         temperature: rest.temperature,
         max_tokens: rest.max_tokens,
       };
