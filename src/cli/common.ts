@@ -11,8 +11,9 @@ import { type TaskSource, TOKENIZER_HELP, wordproblemOptions } from "../config/r
 import type { Split } from "../data/records";
 import { fail } from "../errors";
 import { recoverSwap } from "../files";
-import { deviceReason, Model, untrained, type LoadOptions } from "../model";
+import { deviceReason, Model, resolveDevice, untrained, type LoadOptions } from "../model";
 import { modelKey } from "../run/model-ref";
+import { pathKey } from "../run/store";
 import type { EvaluationSet } from "../run/questions";
 import { loadSet } from "../run/questions";
 import { getTask, isProcedural } from "../tasks";
@@ -40,6 +41,18 @@ export const baseModelOf = (flags: Flags): { base_model?: string } =>
 /** What stands for the bytes of the model that the flags name, for the identity of unfinished work. */
 export const modelKeyOf = (flags: Flags): Promise<string> =>
   modelKey(required(flags, "model", "a model's directory"), baseModelOf(flags).base_model);
+
+/** All of the model's flags that decide what is drawn from it: threads do not. For the identity of unfinished work. */
+export async function drawnFrom(flags: Flags): Promise<unknown> {
+  const { device, dtype } = parseOptions(modelOptions, givenOptions(modelOptions, flags), "model", modelRules);
+  const { tokenizer } = flags;
+  return {
+    model: await modelKeyOf(flags),
+    tokenizer: tokenizer === undefined ? null : await pathKey(String(tokenizer)),
+    device: resolveDevice(device),
+    dtype,
+  };
+}
 
 const modelFiles: Readonly<Record<string, Options>> = {
   model: textFlag("Hugging Face directory, PEFT adapter, or a llama2.c .bin file", FILES, { demandOption: true }),

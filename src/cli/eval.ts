@@ -19,9 +19,9 @@ import { predictions } from "../run/stages/evaluate";
 import { asked } from "../run/stages/rows";
 import { drawPaths } from "../run/stages/sample";
 import {
+  drawnFrom,
   freeOutput,
   MODEL_FLAGS,
-  modelKeyOf,
   openModel,
   openQuestions,
   OVERWRITE_FLAG,
@@ -79,7 +79,7 @@ async function examine(
   const against = flags["compare"];
   const earlier = against === undefined ? {} : { earlier: await readEarlier(String(against), set) };
   const identity = {
-    model: await modelKeyOf(flags),
+    model: await drawnFrom(flags),
     questions: set.key,
     template: templateOf(flags),
     options: decisiveDecoding(options),

@@ -20,9 +20,9 @@ import { sample } from "../sample/sample";
 import type { Asked } from "../refine/sample-paths";
 import { renderChat } from "../text/chat-template";
 import {
+  drawnFrom,
   freeOutput,
   MODEL_FLAGS,
-  modelKeyOf,
   openModel,
   openQuestions,
   OVERWRITE_FLAG,
@@ -52,7 +52,7 @@ async function samplePaths(
 ): Promise<SampledPath[]> {
   const { n_cot, n_direct, seed, ...decoding } = options;
   const identity = {
-    model: await modelKeyOf(flags),
+    model: await drawnFrom(flags),
     questions,
     template: templateOf(flags),
     options: decisiveDecoding(options),
@@ -158,7 +158,7 @@ async function fromPrompts(flags: Flags, context: Context, output: string): Prom
   const path = String(flags["prompts"]);
   const prompts = (await readNamed(path, parsePromptRecord)).map(({ record }) => record);
   const identity = {
-    model: await modelKeyOf(flags),
+    model: await drawnFrom(flags),
     prompts: prompts.map(({ record }) => record),
     options: decisiveDecoding(options),
   };

@@ -250,6 +250,10 @@ describe("records of the field's other shapes", () => {
     });
     expect([interrupted.code, interrupted.stderr]).toEqual([130, expect.stringContaining("go on with: selfrefine sample")]);
     expect(existsSync(join(place.path, "part.jsonl"))).toBe(false);
+    for (const other of [["--dtype", "bfloat16"], ["--device", "reference"]]) {
+      const refused = await cli([...draw("part.jsonl"), ...other]);
+      expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("unfinished work with other inputs")]);
+    }
     const resumed = await cli(draw("part.jsonl"));
     const first = events(resumed).find(({ type }) => type === "progress");
     expect([resumed.code, first?.["finished"]]).toEqual([0, expect.any(Number)]);
