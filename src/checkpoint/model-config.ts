@@ -147,9 +147,10 @@ function slidingWindowOf(source: Source, { modelType }: Architecture, layers: nu
     : source.unsupported(`use_sliding_window with max_window_layers ${first} of ${layers} layers`);
 }
 
-/** An id, a list of ids or nothing. */
+/** An id, a list of ids or nothing; a negative one stands for nothing. */
 export function tokenIds(value: unknown): number[] {
-  return (Array.isArray(value) ? value : [value]).filter((id): id is number => Number.isInteger(id));
+  return (Array.isArray(value) ? value : [value])
+    .filter((id): id is number => Number.isInteger(id) && (id as number) >= 0);
 }
 
 function checkHeads(source: Source, config: ModelConfig): void {

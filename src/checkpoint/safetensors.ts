@@ -46,18 +46,31 @@ async function readExactly(handle: FileHandle, path: string, length: number, pos
   return buffer;
 }
 
-/** JSON.parse keeps the last of equal keys in silence: two tensors of one name would be read as one. */
+/** Where the JSON string that begins at `begin` ends: behind the first quote without an odd run of backslashes. */
+function endOfString(text: string, begin: number): number {
+  for (let quote = text.indexOf("\"", begin + 1); ; quote = text.indexOf("\"", quote + 1)) {
+    let escapes = quote;
+    while (text[escapes - 1] === "\\") escapes--;
+    if ((quote - escapes) % 2 === 0) return quote + 1;
+  }
+}
+
+/**
+ * JSON.parse keeps the last of equal keys in silence: two tensors of one name would be read as one.
+ * @param text valid JSON; no expression for whole strings, which on a long one would overflow the stack
+ */
 function checkDuplicateKeys(text: string, path: string): void {
   const open: Set<string>[] = [];
-  const token = /"(?:[^"\\]|\\.)*"|[{}]/g;
+  const token = /["{}]/g;
   for (let match = token.exec(text); match; match = token.exec(text)) {
     if (match[0] === "{") open.push(new Set());
     else if (match[0] === "}") open.pop();
-    else if (/^\s*:/.test(text.slice(token.lastIndex, token.lastIndex + 16))) {
-      const keys = open.at(-1);
-      const key = JSON.parse(match[0]) as string;
-      if (keys?.has(key)) broken(path, `the header has the key ${JSON.stringify(key)} twice`, { tensor: key });
-      keys?.add(key);
+    else {
+      const end = token.lastIndex = endOfString(text, match.index);
+      if (!/^\s*:/.test(text.slice(end, end + 16))) continue;
+      const key = JSON.parse(text.slice(match.index, end)) as string;
+      if (open.at(-1)?.has(key)) broken(path, `the header has the key ${JSON.stringify(key)} twice`, { tensor: key });
+      open.at(-1)?.add(key);
     }
   }
 }

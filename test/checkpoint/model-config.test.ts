@@ -29,6 +29,9 @@ describe("reading config.json", () => {
     expect(parseModelConfig(qwen3)).toMatchObject({ attentionBias: false, qkNorm: true, headDim: 32 });
     expect(parseModelConfig({ ...qwen3, head_dim: undefined }).headDim).toBe(128);
     expect(parseModelConfig({ ...base, model_type: "qwen2", num_key_value_heads: null }).numKeyValueHeads).toBe(4);
+    // -1 stands for none, as in old conversions.
+    expect(parseModelConfig({ ...llama, eos_token_id: -1, bos_token_id: -1 }))
+      .toMatchObject({ eosTokenIds: [], bosTokenId: null });
     expect(parseModelConfig({ ...llama, eos_token_id: [5, 6], bos_token_id: null, tie_word_embeddings: true }))
       .toMatchObject({ eosTokenIds: [5, 6], bosTokenId: null, tieWordEmbeddings: true });
   });

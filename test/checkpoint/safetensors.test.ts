@@ -96,6 +96,12 @@ describe("each fault has its own error, naming file and tensor", () => {
     expect((await readHeader(path)).tensors.size).toBe(1);
   });
 
+  test("a long text among the metadata is read, escapes and all", async () => {
+    const text = "thumbnail \"\\".repeat(2_500_000);
+    write({ __metadata__: { text }, w: f32([1], 0, 4) }, 4);
+    expect((await readHeader(path)).metadata["text"]?.length).toBe(text.length);
+  });
+
   test("a missing file is an ERR_IO", async () => {
     await expect(readHeader(join(directory, "none"))).rejects.toMatchObject({ code: "ERR_IO" });
   });
