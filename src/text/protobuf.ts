@@ -57,6 +57,20 @@ class Reader {
   }
 }
 
+/** A field's value where bytes are meant. @throws ERR_DATA */
+export function bytesOf({ number, value }: Field, path: string): Uint8Array {
+  return typeof value === "number" ? wrongType(number, "a number", path) : value;
+}
+
+/** The same where a number is. */
+export function numberOf({ number, value }: Field, path: string): number {
+  return typeof value === "number" ? value : wrongType(number, "bytes", path);
+}
+
+function wrongType(field: number, got: string, path: string): never {
+  return fail("ERR_DATA", `${path}: field ${field} holds ${got}: no SentencePiece model`, { path });
+}
+
 /** The fields of a message in the order they stand. @throws ERR_DATA on bytes that are no message */
 export function readFields(bytes: Uint8Array, path: string): Field[] {
   const reader = new Reader(bytes, path);

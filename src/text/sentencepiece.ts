@@ -1,7 +1,7 @@
 // Vocabularies of SentencePiece's BPE form: tokenizer.model files (Llama-2, Mistral) and llama2.c's tok*.bin.
 // Both come down to pieces with scores, the higher the earlier merged. It does NOT tokenize: see convert.ts.
 import { fail } from "../errors";
-import { readFields } from "./protobuf";
+import { bytesOf, type Field, numberOf, readFields } from "./protobuf";
 
 /** The `type` of a piece in sentencepiece_model.proto. */
 export const PIECE = { NORMAL: 1, UNKNOWN: 2, CONTROL: 3, USER_DEFINED: 4, UNUSED: 5, BYTE: 6 } as const;
@@ -25,16 +25,17 @@ const BPE_MODEL = 2;
 
 function parsePiece(bytes: Uint8Array, path: string): Piece {
   const piece = { text: "", score: 0, type: PIECE.NORMAL as number };
-  for (const { number, value } of readFields(bytes, path)) {
-    if (number === 1) piece.text = new TextDecoder().decode(value as Uint8Array);
-    if (number === 2) piece.score = value as number;
-    if (number === 3) piece.type = value as number;
+  for (const field of readFields(bytes, path)) {
+    if (field.number === 1) piece.text = new TextDecoder().decode(bytesOf(field, path));
+    if (field.number === 2) piece.score = numberOf(field, path);
+    if (field.number === 3) piece.type = numberOf(field, path);
   }
   return piece;
 }
 
-function numbersOf(message: Uint8Array | undefined, path: string): Map<number, number | Uint8Array> {
-  return new Map((message ? readFields(message, path) : []).map(({ number, value }) => [number, value]));
+/** The fields of a message that is one, by number; of several with one number the last, as the format wants. */
+function fieldsOf(message: Field | undefined, path: string): Map<number, Field> {
+  return new Map((message ? readFields(bytesOf(message, path), path) : []).map((field) => [field.number, field]));
 }
 
 /**
@@ -43,22 +44,23 @@ function numbersOf(message: Uint8Array | undefined, path: string): Map<number, n
  */
 export function parseSentencePiece(bytes: Uint8Array, path: string): PieceVocabulary {
   const fields = readFields(bytes, path);
-  const message = (wanted: number) => fields.find(({ number }) => number === wanted)?.value as Uint8Array | undefined;
-  const pieces = fields.filter(({ number }) => number === 1).map(({ value }) => parsePiece(value as Uint8Array, path));
+  const message = (wanted: number) => fields.find(({ number }) => number === wanted);
+  const pieces = fields.filter(({ number }) => number === 1).map((field) => parsePiece(bytesOf(field, path), path));
   if (pieces.length === 0) fail("ERR_DATA", `${path}: no pieces: this is no SentencePiece model`, { path });
-  const trainer = numbersOf(message(2), path);
-  const normalizer = numbersOf(message(3), path);
-  if (trainer.get(3) !== BPE_MODEL) {
-    const type = String(trainer.get(3) ?? 1);
+  const trainer = fieldsOf(message(2), path);
+  const normalizer = fieldsOf(message(3), path);
+  const number = (field: Field | undefined, fallback: number) => (field ? numberOf(field, path) : fallback);
+  const type = number(trainer.get(3), 1);
+  if (type !== BPE_MODEL) {
     fail("ERR_UNSUPPORTED", `${path}: a SentencePiece model of type ${type}; BPE (2) is read`, { path });
   }
-  const characterMap = normalizer.get(2) as Uint8Array | undefined;
-  if (characterMap && characterMap.length > 0) {
+  const characterMap = normalizer.get(2);
+  if (characterMap && bytesOf(characterMap, path).length > 0) {
     fail("ERR_UNSUPPORTED", `${path}: the normalization of this SentencePiece model is not supported`, { path });
   }
-  const id = (field: number, fallback: number) => (trainer.get(field) as number | undefined) ?? fallback;
+  const id = (field: number, fallback: number) => number(trainer.get(field), fallback);
   return {
-    pieces, unkId: id(40, 0), bosId: id(41, 1), eosId: id(42, 2), addDummyPrefix: normalizer.get(3) !== 0,
+    pieces, unkId: id(40, 0), bosId: id(41, 1), eosId: id(42, 2), addDummyPrefix: number(normalizer.get(3), 1) !== 0,
   };
 }
 

@@ -22,6 +22,20 @@ function joined(tokenizer: Tokenizer, ids: number[]): string {
   return Buffer.concat(ids.map((id) => bytes.subarray(offsets[id], offsets[id + 1]))).toString("utf8");
 }
 
+test.each([
+  ["a number where pieces stand", [0x08, 0x01]],
+  ["a number where a piece's text stands", [0x0a, 0x02, 0x08, 0x01]],
+  ["a number where the trainer's options stand", [0x0a, 0x03, 0x0a, 0x01, 0x61, 0x10, 0x01]],
+  ["a text where a score stands", [0x0a, 0x06, 0x0a, 0x01, 0x61, 0x12, 0x01, 0x61, 0x12, 0x02, 0x18, 0x02]],
+  ["a number where the character map stands", [0x0a, 0x03, 0x0a, 0x01, 0x61, 0x12, 0x02, 0x18, 0x02, 0x1a, 0x02, 0x10, 0x01]],
+])("a tokenizer.model with %s is refused by name", async (_what, bytes) => {
+  const path = join(directory, "lies.model");
+  writeFileSync(path, Uint8Array.from(bytes));
+  await expect(convertTokenizer(path)).rejects.toMatchObject({
+    code: "ERR_DATA", message: expect.stringContaining(`${path}: field `),
+  });
+});
+
 describe("special tokens", () => {
   const make = (config: object, more: object = {}) => new Tokenizer({
     tokenizer: trained.tokenizer, tokenizerConfig: { ...trained.tokenizerConfig, ...config },
