@@ -275,9 +275,14 @@ export function sha256(data: string | Uint8Array): string {
   return createHash("sha256").update(data).digest("hex");
 }
 
-/** SHA-256 of the stable JSON of a value. */
+/** SHA-256 of the stable JSON of a value; of a list item by item, for a data set is longer than a string may be. */
 export function hashJson(value: unknown): string {
-  return sha256(stableJson(value));
+  if (!Array.isArray(value)) return sha256(stableJson(value));
+  const hash = createHash("sha256").update("[");
+  for (let i = 0; i < value.length; i++) {
+    hash.update(`${i > 0 ? "," : ""}${JSON.stringify(sortKeys(value[i], `[${i}]`)) ?? "null"}`);
+  }
+  return hash.update("]").digest("hex");
 }
 
 /** SHA-256 of a file's bytes, streamed. @throws ERR_IO */

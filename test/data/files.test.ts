@@ -171,6 +171,10 @@ describe("stable JSON and hashes", () => {
     expect(stableJson({ b: 1, a: { d: [1, 2], c: null } })).toBe("{\"a\":{\"c\":null,\"d\":[1,2]},\"b\":1}");
     expect(hashJson({ x: 1, y: 2 })).toBe(hashJson({ y: 2, x: 1 }));
     expect(hashJson([1, 2])).not.toBe(hashJson([2, 1]));
+    for (const value of [[], [undefined, null, "a", { c: [1], b: 2 }], [[1], [2, [3]]], "text", null, [new Array(2)]]) {
+      expect(hashJson(value)).toBe(sha256(stableJson(value)));
+    }
+    expect(() => hashJson([0, { a: Infinity }])).toThrow(/\[1\]\.a is Infinity/);
     expect(stableJson(JSON.parse("{\"__proto__\":1}"))).toBe("{\"__proto__\":1}");
   });
 
@@ -183,5 +187,10 @@ describe("stable JSON and hashes", () => {
     expect(sha256("abc")).toBe(expected);
     writeFileSync(at("abc"), "abc");
     expect(await sha256File(at("abc"))).toBe(expected);
+  });
+
+  test("a list whose text no string could hold has a hash", () => {
+    const list = new Array<string>(65).fill("x".repeat(1 << 23)); // 520 MiB of JSON; a string of V8 holds 512
+    expect(hashJson(list)).toBe("b8f4dde4f72472a6aac71a7834f458b65b81521f4c78405d18d8d02ce518a413");
   });
 });
