@@ -65,8 +65,10 @@ function toRequests(model: Model, prompts: readonly (string | Prompt)[], options
       fail("ERR_INVALID_ARGUMENT", `prompt ${index} has ${ids.length} tokens; with \`max_new_tokens\` `
         + `${options.max_new_tokens} this model takes 1 to ${longest}`, { prompt: index });
     }
-    if (!ids.every(Number.isInteger)) {
-      fail("ERR_INVALID_ARGUMENT", `prompt ${index} has a token id that is no integer`, { prompt: index });
+    const strange = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= model.config.vocabSize);
+    if (strange !== undefined) {
+      fail("ERR_INVALID_ARGUMENT", `prompt ${index} has the token id ${strange}, wanted integers from 0 to `
+        + `${model.config.vocabSize - 1}`, { prompt: index });
     }
     let unique = key | 0;
     while (taken.has(unique)) unique = (unique + 1) | 0;

@@ -82,7 +82,9 @@ test("rows that are no records are named, with what is wanted", async () => {
   await expect(steps(sft(model, half, options))).rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringContaining("row 1") });
   const empty = [null] as unknown as typeof pairs;
   await expect(steps(dpo(model, empty, options))).rejects.toMatchObject({ code: "ERR_DATA", message: expect.stringContaining("pair 0") });
-  await expect(sample(model, [{ prompt: [1.5] }], { max_new_tokens: 4 }).next()).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+  for (const id of [1.5, 2 ** 32 + 5, -1, 2 ** 31]) {
+    await expect(sample(model, [{ prompt: [id] }], { max_new_tokens: 4 }).next()).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+  }
 });
 
 test("a row that no forward pass has room for is named before the first step, with the option to raise", async () => {
