@@ -107,15 +107,13 @@ export const sampleOptions = decoding.extend({
 });
 export type SampleOptions = z.infer<typeof sampleOptions>;
 
-export const pairSection = pairOptions.omit({ seed: true, iteration: true });
-export type PairSection = z.infer<typeof pairSection>;
+const pairSection = pairOptions.omit({ seed: true, iteration: true });
 
 export const evaluationOptions = decoding.extend({
   temperature: z.number().min(0).default(0).describe("0 = greedy"),
   trigger: z.boolean().default(true).describe("ask with the chain-of-thought trigger"),
   votes: count(MOST.samples).default(1).describe("majority vote over so many samples"),
 });
-export type EvaluationOptions = z.infer<typeof evaluationOptions>;
 
 export const wordproblemOptions = z.strictObject({
   seed: countOrNone(Number.MAX_SAFE_INTEGER).optional().describe("seed of the questions; default: the run's"),

@@ -3,7 +3,7 @@
 // It does NOT know what a line holds.
 import { createReadStream } from "node:fs";
 import { createGunzip } from "node:zlib";
-import { codeOf, fail, isSelfRefineError, messageOf } from "../errors";
+import { codeOf, fail, messageOf } from "../errors";
 import { ioError } from "../files";
 
 export interface Line {
@@ -101,10 +101,4 @@ export async function* readLines(path: string, maxLineBytes = MAX_LINE_BYTES): A
     if (start < chunk.length) pending.add(chunk.subarray(start), number);
   }
   if (pending.size > 0) yield finish();
-}
-
-/** Re-throws with the place in front, keeping the code of our own errors. */
-export function failAt(path: string, line: number, error: unknown): never {
-  const code = isSelfRefineError(error) ? error.code : "ERR_DATA";
-  return fail(code, `${path}:${line}: ${messageOf(error)}`, { path, line }, error);
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fail, messageOf } from "../errors";
 import { expectPath, hashJson, ioError, stableJson, writeFileAtomic } from "../files";
 import { TokenizerEngine as Engine } from "./libraries";
-import { components, layOut, type TokenBytes, tokenByteRule } from "./token-bytes";
+import { layOut, type TokenBytes, tokenByteRule } from "./token-bytes";
 import {
   configuredIds, fileExists, isObject, type JsonObject, readTokenizerSource, specialTokenText, TOKENIZER_FILES,
   type TokenizerSource,
@@ -146,10 +146,6 @@ export class Tokenizer {
     return this.engine.id_to_token(id) !== undefined;
   }
 
-  isSpecial(id: number): boolean {
-    return this.specialIds.has(id);
-  }
-
   /** The token's string as the vocabulary holds it, for messages. */
   tokenText(id: number): string {
     return this.engine.id_to_token(id) ?? `<id ${id}>`;
@@ -179,13 +175,6 @@ export class Tokenizer {
   tokenBytes(vocabSize = this.vocabSize): TokenBytes {
     const pieces = this.tokenPieces();
     return layOut(Array.from({ length: vocabSize }, (_, id) => pieces[id]));
-  }
-
-  /** Whether a space is put before a text that starts a sequence (SentencePiece's dummy prefix). */
-  get hasDummyPrefix(): boolean {
-    const parts = [...components(this.source.tokenizer.normalizer), ...components(this.source.tokenizer.pre_tokenizer)];
-    return parts.some((part) => part.type === "Prepend" || part.add_prefix_space === true
-      || (part.type === "Metaspace" && part.prepend_scheme !== "never"));
   }
 
   /**
