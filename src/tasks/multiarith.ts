@@ -1,6 +1,7 @@
 // MultiArith: 600 two-step word problems. Files: MultiArith.json with split.json (train and test as row
 // numbers), or the Hugging Face train/test files (question, final_ans). Ids are row numbers of the whole set
-// where there is one. It does NOT know the teachers' files.
+// where there is one, else of the split, with its name: two splits may be examined in one run. It does NOT
+// know the teachers' files.
 
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -26,19 +27,22 @@ export const multiarith: Task = mathTask({
 
 async function fromHub(dir: string, split: Split): Promise<Question[]> {
   const rows = await readRows(findFile(dir, ["MultiArith.json", ...hubNames(split)], NAME));
-  return rows.map((row) => question(row, split, textField(row, "question"), scalarField(row, "final_ans")));
+  return rows.map((row) => {
+    const id = `${NAME}-${split}-${row.index}`;
+    return question(row, id, split, textField(row, "question"), scalarField(row, "final_ans"));
+  });
 }
 
 function fromOriginal(row: Row, split: Split): Question {
   const solutions = listField(row, "lSolutions");
   if (solutions.length !== 1) fail("ERR_DATA", `${row.where}: lSolutions has ${solutions.length} numbers, wanted 1`);
-  return question(row, split, textField(row, "sQuestion"), String(solutions[0]));
+  return question(row, `${NAME}-${row.index}`, split, textField(row, "sQuestion"), String(solutions[0]));
 }
 
-function question(row: Row, split: Split, text: string, answer: string): Question {
+function question(row: Row, id: string, split: Split, text: string, answer: string): Question {
   const gold = normalNumber(answer);
   if (gold === null) fail("ERR_DATA", `${row.where}: gold is ${JSON.stringify(answer)}, wanted a number`);
-  return { id: `${NAME}-${row.index}`, task: NAME, split, question: text.trim(), gold };
+  return { id, task: NAME, split, question: text.trim(), gold };
 }
 
 function readSplitIndex(dir: string, split: Split, rows: number): number[] {

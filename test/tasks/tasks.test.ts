@@ -60,6 +60,8 @@ describe("Hugging Face rows", () => {
       [{ context: "Al fell.", question: "Why?", answerA: "ice", answerB: "sun", answerC: "fun", label: "1" }], "train");
     expect(siqa).toMatchObject({ question: "Al fell. Why?", gold: "A" });
     const [multi] = await loadRows("multiarith", "test.jsonl", [{ question: "2 + 3?", final_ans: "5" }]);
+    const [other] = await loadRows("multiarith", "train.jsonl", [{ question: "2 + 4?", final_ans: "6" }], "train");
+    expect(other?.id).not.toBe(multi?.id);
     expect(multi).toMatchObject({ question: "2 + 3?", gold: "5" });
     const [svamp] = await loadRows("svamp", "test.jsonl", [{ Body: "Al has 3", Question: "How many?", Answer: "3.0" }]);
     expect(svamp).toMatchObject({ question: "Al has 3. How many?", gold: "3" });
