@@ -228,14 +228,16 @@ function headCases(t: Tensors, c: ModelConfig, n: number): KernelCase[] {
     {
       op: "LmHeadRows", shape: `${rows}x${V}`, bytes: rows * V * (4 + t.width),
       fields: {
-        logps: t.f32(rows), dlogits: t.dtype === "float32" ? logits : t.real(rows, V), logits,
+        logps: t.f32(rows), metrics: t.f32(rows, 3), dlogits: t.dtype === "float32" ? logits : t.real(rows, V), logits,
         targets: t.i32(Array.from({ length: rows }, (_, row) => (row * 7919) % V)),
       },
     },
     { op: "LmHeadForward", shape: `${n}x${C}x${V}`, fields: common, flops },
     {
       op: "LmHeadLoss", shape: `${n}x${C}x${V}`, flops: 3 * flops,
-      fields: { ...common, dx: t.real(n, C), dweight: t.f32(V, C), dlogps: t.f32(n), chunk_ends: ends },
+      fields: {
+        ...common, metrics: t.f32(n, 3), dx: t.real(n, C), dweight: t.f32(V, C), dlogps: t.f32(n), chunk_ends: ends,
+      },
     },
   ];
 }

@@ -3,7 +3,7 @@
 import { packPairs, packSft, type MicroBatch } from "../src/data/packing";
 import { TARGET_MODULES } from "../src/config/options";
 import { TrainingSession } from "../src/train/session";
-import type { ModelConfig, NativeModel } from "../src/native";
+import type { BatchSize, ModelConfig, NativeModel } from "../src/native";
 import { randomModel, readConfig, tokenIds, type ModelSetup } from "./config";
 import { adapterFlops, forwardFlops } from "./flops";
 import type { Machine } from "./machine";
@@ -88,10 +88,9 @@ export class TrainBench {
     const preference = {
       loss: "sigmoid" as const, lengthNormalize: false, beta: 0.1, labelSmoothing: 0, pairWeight: 1 / pairs, nllWeight: 0,
     };
-    for await (const { result } of this.session.inTurn(this.batches, (size) => (
-      this.options.mode === "sft" ? this.session.sft(size) : this.session.dpo(size, preference)))) {
-      loss += result.loss;
-    }
+    const step = (size: BatchSize): Promise<{ loss: number }> =>
+      this.options.mode === "sft" ? this.session.sft(size) : this.session.dpo(size, preference);
+    for await (const { result } of this.session.inTurn(this.batches, step)) loss += result.loss;
     return loss;
   }
 

@@ -50,8 +50,8 @@ SELFREFINE_FIELDS(AttentionBackward, dqkv, dout, out, lse, qkv, segments, positi
 SELFREFINE_FIELDS(SwigluForward, out, gate_up)
 SELFREFINE_FIELDS(SwigluBackward, dgate_up, dout, gate_up)
 SELFREFINE_FIELDS(LmHeadForward, logps, x, weight, targets)
-SELFREFINE_FIELDS(LmHeadRows, logps, dlogits, logits, targets)
-SELFREFINE_FIELDS(LmHeadLoss, logps, dx, dweight, dlogps, x, weight, targets, chunk_ends, on_chunk)
+SELFREFINE_FIELDS(LmHeadRows, logps, metrics, dlogits, logits, targets)
+SELFREFINE_FIELDS(LmHeadLoss, logps, metrics, dx, dweight, dlogps, x, weight, targets, chunk_ends, on_chunk)
 SELFREFINE_FIELDS(PreferenceLoss, dlogps, losses, sequence_logps, logps, sequence_ends, reference_logps, pair_begin,
                   pair_end, kind, length_normalize, beta, label_smoothing, pair_weight, nll_weight)
 SELFREFINE_FIELDS(SumOfSquares, out, x)

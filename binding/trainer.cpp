@@ -54,6 +54,25 @@ Finish object_with(const char* field, double value) {
   };
 }
 
+Napi::Object to_object(Napi::Env env, const TokenSums& sums) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("tokens", static_cast<double>(sums.tokens));
+  object.Set("entropy", sums.entropy);
+  object.Set("correct", sums.correct);
+  object.Set("meanLogits", sums.mean_logits);
+  return object;
+}
+
+/// A step's loss, and sums under their names.
+Finish step_result(double loss, std::vector<std::pair<const char*, TokenSums>> named) {
+  return [loss, named = std::move(named)](Napi::Env env) -> Napi::Value {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("loss", loss);
+    for (const auto& [name, sums] : named) object.Set(name, to_object(env, sums));
+    return object;
+  };
+}
+
 }  // namespace
 
 std::shared_ptr<Trainer> TrainerObject::staged(const char* what, const BatchSize& size) const {
@@ -76,7 +95,8 @@ Napi::Value TrainerObject::sft_step(const Napi::CallbackInfo& info) {
   return run_async(info.Env(), "sftStep", {lock()}, [&](Locks&) -> Work {
     const BatchSize size = to_batch_size({info[0], "size"});
     return [trainer = staged("sftStep", size)] {
-      return object_with("loss", trainer->sft_step());
+      const SftResult result = trainer->sft_step();
+      return step_result(result.loss, {{"scored", result.scored}});
     };
   });
 }
@@ -86,7 +106,8 @@ Napi::Value TrainerObject::dpo_step(const Napi::CallbackInfo& info) {
     const BatchSize size = to_batch_size({info[0], "size"});
     const PreferenceOptions options = to_preference_options({info[1], "options"});
     return [trainer = staged("dpoStep", size), options] {
-      return object_with("loss", trainer->dpo_step(options));
+      const DpoResult result = trainer->dpo_step(options);
+      return step_result(result.loss, {{"chosen", result.chosen}, {"rejected", result.rejected}});
     };
   });
 }

@@ -191,14 +191,28 @@ export interface StateArenas {
   elements: number;
 }
 
+/** Sums over scored tokens. With p the distribution that the model predicts a token by: */
+export interface TokenSums {
+  /** How many there are. */
+  tokens: number;
+  /** Entropies -sum_v p[v] log p[v], in nats. */
+  entropy: number;
+  /** Tokens that no other was likelier than. */
+  correct: number;
+  /** Means of the logits over the vocabulary. */
+  meanLogits: number;
+}
+
 export interface NativeTrainer {
   buffers(): TrainerBuffers;
   /** Log-probs by the training forward; fills logps and sequenceLogps. */
   logps(size: BatchSize): Promise<void>;
   /** Forward and backward of loss = -sum(weights * logps); gradients accumulate. */
-  sftStep(size: BatchSize): Promise<{ loss: number }>;
+  sftStep(size: BatchSize): Promise<{ loss: number; scored: TokenSums }>;
   /** Forward and backward of a preference loss; sequences 2i, 2i + 1 are chosen and rejected. */
-  dpoStep(size: BatchSize, options: PreferenceOptions): Promise<{ loss: number }>;
+  dpoStep(
+    size: BatchSize, options: PreferenceOptions,
+  ): Promise<{ loss: number; chosen: TokenSums; rejected: TokenSums }>;
   /**
    * Clips, applies AdamW and zeroes gradients; matrices decay, norms and biases do not. If a gradient is not finite,
    * ERR_INVALID_ARGUMENT: gradients are zeroed and weights stay.

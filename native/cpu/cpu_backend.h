@@ -92,8 +92,8 @@ class CpuBackend final : public Backend {
     int64_t row_bytes = 0;  // from one row to the next
   };
   float* head_logits(const Tensor& x, const Tensor& weight, int64_t begin, int64_t end);
-  void head_rows(float* logps, const LogitGradient& gradient, float* logits, const int32_t* targets, int64_t rows,
-                 int64_t v);
+  void head_rows(float* logps, float* metrics, const LogitGradient& gradient, float* logits, const int32_t* targets,
+                 int64_t rows, int64_t v);
   void scale_rows(const Tensor& to, const Tensor& x, const float* factors);
   int32_t sample_row(const SampleTokens& op, int64_t b, float highest, float* masses);
   void head_gradient(const LmHeadLoss& op, int64_t begin, int64_t end);

@@ -7,6 +7,11 @@
 
 namespace selfrefine {
 
+/// With d = x - highest: sums of exp(d), of exp(d) d, where what is 0 adds nothing, and of x.
+struct ExpSums {
+  double exps, moments, values;
+};
+
 struct RowKernels {
   /// The greatest element; unspecified if there is a NaN.
   float (*highest)(const float* x, int64_t size);
@@ -14,6 +19,8 @@ struct RowKernels {
   double (*exp_sum)(const float* x, int64_t size, float highest);
   /// out = exp((x - highest) * factor), returning the sum. out may be x.
   double (*exps)(float* out, const float* x, int64_t size, float highest, float factor);
+  /// As exps with factor 1, whose bits `out` and the first sum have.
+  ExpSums (*exps_and_sums)(float* out, const float* x, int64_t size, float highest);
   double (*sum)(const float* x, int64_t size);
   /// Number of x >= threshold; sum of the weights of those; weights of the others = 0.
   double (*count_from)(const float* x, int64_t size, float threshold);

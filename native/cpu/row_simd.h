@@ -44,6 +44,25 @@ double exps(float* out, const float* x, int64_t size, float highest, float facto
   });
 }
 
+ExpSums exps_and_sums(float* out, const float* x, int64_t size, float highest) {
+  ExpSums total = {0, 0, 0};
+  for (int64_t begin = 0; begin < size; begin += kBlock) {
+    Vec exps = zero(), moments = zero(), values = zero();
+    for_lanes(min_of(kBlock, size - begin), [&](int64_t i, int lanes) {
+      const Vec value = load_n(x + begin + i, lanes), below = value - broadcast(highest), e = exp(below);
+      store_n(out + begin + i, e, lanes);
+      const Vec kept = select(first_n(lanes), e, zero());
+      exps += kept;
+      moments = fma(kept, max(broadcast(-104.0f), below), moments);  // the exponential below is 0: no 0 * -infinity
+      values += value;
+    });
+    total.exps += static_cast<double>(reduce_add(exps));
+    total.moments += static_cast<double>(reduce_add(moments));
+    total.values += static_cast<double>(reduce_add(values));
+  }
+  return total;
+}
+
 double sum(const float* x, int64_t size) {
   return blocked_sum(size, [&](int64_t i, int lanes) { return load_n(x + i, lanes); });
 }
@@ -100,8 +119,8 @@ void column_sums(float* sums, const void* x, DType dtype, int64_t rows, int64_t 
   else add_columns(sums, static_cast<const float*>(x), rows, size);
 }
 
-constexpr RowKernels table{highest,     exp_sum,   exps,  sum,        count_from,
-                           weight_from, cut_below, scale, add_blocks, column_sums};
+constexpr RowKernels table{highest,     exp_sum,   exps,  exps_and_sums, sum,        count_from,
+                           weight_from, cut_below, scale, add_blocks,    column_sums};
 
 }  // namespace row
 SELFREFINE_ISA_END

@@ -49,6 +49,7 @@ Batch::Batch(const std::shared_ptr<Backend>& backend, const TrainerCapacity& cap
                 .pair_losses = layout.take(DType::f32, {s / 2})};
     for (Tensor* t : {&scored_rows_, &scored_targets_}) *t = layout.take(DType::i32, {n});
     for (Tensor* t : {&scored_logps_, &dlogps_}) *t = layout.take(DType::f32, {n});
+    scored_metrics_ = layout.take(DType::f32, {n, kHeadMetrics});
     sequence_ends_ = layout.take(DType::i32, {s});
   });
 }
@@ -84,6 +85,7 @@ ScoredBatch Batch::prepare(const ModelConfig& config) {
   ScoredBatch batch = {.packed = packed,
                        .targets = scored_targets_.rows(0, m),
                        .logps = scored_logps_.rows(0, m),
+                       .metrics = scored_metrics_.rows(0, m),
                        .dlogps = dlogps_.rows(0, m),
                        .sequence_ends = sequence_ends_.rows(0, size_.sequences),
                        .sequence_logps = outputs_.sequence_logps.rows(0, size_.sequences),

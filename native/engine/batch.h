@@ -39,6 +39,7 @@ struct ScoredBatch {
   PackedBatch packed;
   Tensor targets;          // (M) i32
   Tensor logps;            // (M) f32
+  Tensor metrics;          // (M, 3) f32
   Tensor dlogps;           // (M) f32
   Tensor sequence_ends;    // (sequences) i32: rows of sequence s end here among the M
   Tensor sequence_logps;   // (sequences) f32
@@ -77,7 +78,7 @@ class Batch {
   BatchInputs inputs_, staged_;
   BatchOutputs outputs_;
   BatchSize size_;  // of what is staged
-  Tensor scored_rows_, scored_targets_, scored_logps_, dlogps_, sequence_ends_;
+  Tensor scored_rows_, scored_targets_, scored_logps_, scored_metrics_, dlogps_, sequence_ends_;
 };
 
 }  // namespace selfrefine

@@ -70,6 +70,17 @@ void advance(PreferenceLoss& preference, int64_t end_row) {
   }
 }
 
+/// Adds rows [begin, end), in double: where a step was cut shows in no figure that is logged.
+void add_rows(TokenSums& sums, const ScoredBatch& batch, int64_t begin, int64_t end) {
+  for (int64_t m = begin; m < end; ++m) {
+    const float* metrics = batch.metrics.as<float>() + m * kHeadMetrics;
+    ++sums.tokens;
+    sums.entropy += metrics[kEntropy];
+    sums.correct += metrics[kIsCorrect];
+    sums.mean_logits += metrics[kMeanLogit];
+  }
+}
+
 /// The weighted loss of all pairs, from what the op wrote for each.
 double total(const PreferenceLoss& preference, const PreferenceOptions& options) {
   double pair_losses = 0, chosen_logps = 0;
@@ -118,24 +129,25 @@ void Trainer::logps() {
   batch_.publish(batch);
 }
 
-double Trainer::sft_step() {
+SftResult Trainer::sft_step() {
   expect_trainable();
   const ScoredBatch batch = batch_.prepare(model_->config());
   if (batch.scored == 0) {
     batch_.publish(batch);
-    return 0;
+    return {};
   }
   float* dlogps = batch.dlogps.as<float>();
   batch_.read_weights(batch, batch.dlogps);
   std::transform(dlogps, dlogps + batch.scored, dlogps, std::negate<>());
   const Activations a = forward(batch);
   backward(batch, a, head_loss(batch, a));
-  double loss = 0;
-  for (int64_t m = 0; m < batch.scored; ++m) loss += double{dlogps[m]} * batch.logps.as<float>()[m];
-  return loss;
+  SftResult result;
+  for (int64_t m = 0; m < batch.scored; ++m) result.loss += double{dlogps[m]} * batch.logps.as<float>()[m];
+  add_rows(result.scored, batch, 0, batch.scored);
+  return result;
 }
 
-double Trainer::dpo_step(const PreferenceOptions& options) {
+DpoResult Trainer::dpo_step(const PreferenceOptions& options) {
   expect_trainable();
   const ScoredBatch batch = batch_.prepare(model_->config());
   expect_pairs(batch);
@@ -150,7 +162,14 @@ double Trainer::dpo_step(const PreferenceOptions& options) {
     model_->backend().run(preference);
   };
   backward(batch, a, head);
-  return total(preference, options);
+  DpoResult result = {.loss = total(preference, options), .chosen = {}, .rejected = {}};
+  int64_t begin = 0;
+  for (int64_t s = 0; s < batch.sequence_ends.dim(0); ++s) {
+    const int64_t end = batch.sequence_ends.as<int32_t>()[s];
+    add_rows(s % 2 == 0 ? result.chosen : result.rejected, batch, begin, end);
+    begin = end;
+  }
+  return result;
 }
 
 /// The losses of pairs longer than a chunk of the loss head: they need log-probs that the pair's first chunk does not
@@ -169,7 +188,7 @@ void Trainer::take_long_pairs(const ScoredBatch& batch, const Activations& a, Pr
 int64_t Trainer::head_chunk_rows() const { return model_->backend().head_chunk_rows(model_->config().vocab_size); }
 
 LmHeadLoss Trainer::head_loss(const ScoredBatch& batch, const Activations& a) {
-  return {.logps = batch.logps, .dx = first_rows(a.dnorm, batch.scored),
+  return {.logps = batch.logps, .metrics = batch.metrics, .dx = first_rows(a.dnorm, batch.scored),
           .dweight = optimizer().gradients().weights.lm_head, .dlogps = batch.dlogps, .x = a.scored_norm,
           .weight = model_->weights().lm_head, .targets = batch.targets,
           .chunk_ends = plain_chunks(batch.scored, head_chunk_rows()), .on_chunk = {}};

@@ -24,6 +24,22 @@ struct PreferenceOptions {
   double nll_weight = 0;   // alpha / (chosen tokens of the whole optimizer step)
 };
 
+/// Sums over scored tokens of what the loss head tells of them (HeadMetric).
+struct TokenSums {
+  int64_t tokens = 0;
+  double entropy = 0, correct = 0, mean_logits = 0;
+};
+
+struct SftResult {
+  double loss = 0;  // -sum(weights * logps)
+  TokenSums scored;
+};
+
+struct DpoResult {
+  double loss = 0;  // weighted
+  TokenSums chosen, rejected;
+};
+
 class Trainer {
  public:
   /// Throws ERR_INVALID_ARGUMENT or ERR_OUT_OF_MEMORY.
@@ -35,10 +51,10 @@ class Trainer {
 
   /// Log-probs of the scored rows by the training forward.
   void logps();
-  /// Forward and backward of loss = -sum(weights * logps); returns the loss.
-  double sft_step();
-  /// Forward and backward of a preference loss over pairs (2i, 2i + 1) of sequences; returns the weighted loss.
-  double dpo_step(const PreferenceOptions& options);
+  /// Forward and backward of cross-entropy.
+  SftResult sft_step();
+  /// Forward and backward of a preference loss over pairs (2i, 2i + 1) of sequences.
+  DpoResult dpo_step(const PreferenceOptions& options);
   /// Throws ERR_UNSUPPORTED for a trainer that was made for the forward pass alone, as the two steps do.
   Optimizer& optimizer();
 

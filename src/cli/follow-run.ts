@@ -13,6 +13,8 @@ export function stepDetail({ step }: Pick<StepEvent, "step">): string {
       `margin ${number(step["rewards/margins"], 3)}`,
       `accuracy ${number(step["rewards/accuracies"], 2)}`,
     );
+  } else {
+    facts.push(`token accuracy ${number(step.mean_token_accuracy, 2)}`);
   }
   return facts.join(", ");
 }

@@ -12,12 +12,22 @@ interface Plot extends Omit<LineChart, "series"> {
   metrics: readonly (readonly [Metric, string])[];
 }
 
-const COMMON: readonly Plot[] = [
-  { title: "Loss", yLabel: "nats", metrics: [["loss", "loss"]] },
+const LOSS: Plot = { title: "Loss", yLabel: "nats", metrics: [["loss", "loss"]] };
+const ENTROPY: Plot = { title: "Entropy", yLabel: "nats a token", metrics: [["entropy", "entropy"]] };
+
+const INSTRUCTION: readonly Plot[] = [
+  LOSS,
   { title: "Gradient norm", yLabel: "before clipping", metrics: [["grad_norm", "gradient norm"]] },
+  {
+    title: "Token accuracy",
+    yLabel: "share of scored tokens",
+    metrics: [["mean_token_accuracy", "token accuracy"]],
+  },
+  ENTROPY,
 ];
 
 const PREFERENCE: readonly Plot[] = [
+  LOSS,
   {
     title: "Rewards",
     yLabel: "β · log ratio",
@@ -53,9 +63,19 @@ const PREFERENCE: readonly Plot[] = [
     level: { y: 0, label: "" },
     metrics: [["objective/kl", "KL"]],
   },
+  ENTROPY,
+  {
+    title: "Mean logit",
+    yLabel: "over tokens and vocabulary",
+    metrics: [
+      ["logits/chosen", "chosen"],
+      ["logits/rejected", "rejected"],
+    ],
+  },
 ];
 
-function plotOf({ metrics, ...chart }: Plot, steps: readonly LoggedStep[]): Html {
+/** Undefined where no step has the metric: it was logged by a version that did not know it. */
+function plotOf({ metrics, ...chart }: Plot, steps: readonly LoggedStep[]): Html | undefined {
   const series = metrics.map(([metric, name]) => ({
     name,
     points: steps.flatMap((step) => {
@@ -63,7 +83,7 @@ function plotOf({ metrics, ...chart }: Plot, steps: readonly LoggedStep[]): Html
       return y === undefined ? [] : [[step.step, y] as const];
     }),
   }));
-  return lineChart({ ...chart, series });
+  return series.every(({ points }) => points.length === 0) ? undefined : lineChart({ ...chart, series });
 }
 
 function rowFacts({ counts, audit }: TrainingSummary): string {
@@ -87,7 +107,7 @@ export function trainingSection(trainings: readonly TrainingSummary[]): Html {
     .filter(({ steps }) => steps.length > 0)
     .map((training) => {
       const isPreference = training.steps[0]?.["rewards/margins"] !== undefined;
-      const plots = isPreference ? [COMMON[0]!, ...PREFERENCE] : COMMON;
+      const plots = isPreference ? PREFERENCE : INSTRUCTION;
       return html`<h3>${training.stage}</h3><p class="soft">${rowFacts(training)}.</p>
 <div class="plots">${plots.map((plot) => plotOf(plot, training.steps))}</div>`;
     });

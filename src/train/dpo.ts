@@ -9,14 +9,14 @@ import { branchRows, expectRoom, packPairs, type MicroBatch } from "../data/pack
 import { fail } from "../errors";
 import { hashJson } from "../files";
 import type { Model } from "../model";
-import type { PreferenceOptions } from "../native";
+import type { PreferenceOptions, TokenSums } from "../native";
 import { expectMemory } from "../plan/memory";
 import { dpoCapacity, rowLengths, trainingJob } from "../plan/work";
 import type { DpoEvent, DpoStepEvent, ReferenceEvent } from "./events";
 import { identityOf, isEncoded, optimize, type GroupResult, type TrainingControl } from "./loop";
 import { keepReference, keptReference, scoreReference, type ReferenceLogps } from "./reference";
-import { TrainingSession } from "./session";
-import { stepEvent } from "./sft";
+import { addTokens, noTokens, TrainingSession } from "./session";
+import { stepEvent, tokenMeans } from "./sft";
 
 /** Pairs of text, or what encodePairs made of them (already held to a length). */
 export type DpoData = readonly PairRecord[] | Encoded<EncodedPair>;
@@ -27,6 +27,10 @@ export interface DpoControl extends TrainingControl {
 }
 
 type DpoMetrics = Omit<DpoStepEvent, keyof ReturnType<typeof stepEvent>>;
+
+/** Metrics that are means over tokens, not over pairs. */
+type TokenMetrics = Pick<DpoMetrics, "entropy" | "mean_token_accuracy" | "logits/chosen" | "logits/rejected">;
+type PairMetrics = Omit<DpoMetrics, keyof TokenMetrics>;
 
 interface DpoGroupResult extends GroupResult {
   metrics: DpoMetrics;
@@ -48,8 +52,8 @@ interface PairScore {
   rejectedReference: number;
 }
 
-function meanMetrics(scores: readonly PairScore[], { beta }: DpoOptions): DpoMetrics {
-  const sum: DpoMetrics = {
+function pairMetrics(scores: readonly PairScore[], { beta }: DpoOptions): PairMetrics {
+  const sum: PairMetrics = {
     "rewards/chosen": 0, "rewards/rejected": 0, "rewards/margins": 0, "rewards/accuracies": 0,
     "logps/chosen": 0, "logps/rejected": 0, "objective/kl": 0,
   };
@@ -67,7 +71,18 @@ function meanMetrics(scores: readonly PairScore[], { beta }: DpoOptions): DpoMet
     sum["objective/kl"] -= (chosenRatio + rejectedRatio) / 2;
   }
   const means = Object.entries(sum).map(([name, value]) => [name, value / scores.length]);
-  return Object.fromEntries(means) as DpoMetrics;
+  return Object.fromEntries(means) as PairMetrics;
+}
+
+function tokenMetrics(chosen: TokenSums, rejected: TokenSums): TokenMetrics {
+  const both = noTokens();
+  for (const sums of [chosen, rejected]) addTokens(both, sums);
+  return {
+    entropy: tokenMeans(both).entropy,
+    mean_token_accuracy: tokenMeans(chosen).mean_token_accuracy,
+    "logits/chosen": chosen.meanLogits / chosen.tokens,
+    "logits/rejected": rejected.meanLogits / rejected.tokens,
+  };
 }
 
 /** Tokens of the two rows that a pair is. */
@@ -90,6 +105,7 @@ class PairGradient {
     const scores: PairScore[] = [];
     const rowTokens = pairs.reduce((sum, pair) => sum + pairTokens(pair), 0);
     const result = { loss: 0, rowTokens, scoredTokens: 0, inputTokens: 0 };
+    const [chosen, rejected] = [noTokens(), noTokens()];
     const membersOf = (batch: MicroBatch): number[] => batch.members.map((member) => group[member]!);
     const batches = packPairs(pairs, this.options.micro_batch_tokens);
     const turns = this.session.inTurn(batches, (size, one) => {
@@ -97,13 +113,15 @@ class PairGradient {
       return this.session.dpo(size, weights);
     });
     return async () => {
-      for await (const { batch, result: { loss } } of turns) {
-        result.loss += loss;
+      for await (const { batch, result: done } of turns) {
+        result.loss += done.loss;
+        addTokens(chosen, done.chosen);
+        addTokens(rejected, done.rejected);
         result.scoredTokens += batch.scoredTokens;
         result.inputTokens += batch.size.tokens;
         membersOf(batch).forEach((index, k) => scores.push(this.score(index, k)));
       }
-      return { ...result, metrics: meanMetrics(scores, this.options) };
+      return { ...result, metrics: { ...pairMetrics(scores, this.options), ...tokenMetrics(chosen, rejected) } };
     };
   }
 

@@ -10,6 +10,13 @@ export interface SftStepEvent {
   epoch: number;
   /** Mean negative log-likelihood (nats) of the scored tokens. */
   loss: number;
+  /**
+   * Mean over the scored tokens of -sum_v p[v] log p[v], in nats: how unsure the model is of a token, whatever the
+   * token is.
+   */
+  entropy: number;
+  /** Share of the scored tokens that no other token was likelier than: the model's first choice, or one of a tie. */
+  mean_token_accuracy: number;
   learning_rate: number;
   /** Global norm before clipping. */
   grad_norm: number;
@@ -30,9 +37,12 @@ export interface ReferenceEvent {
 
 /**
  * One optimizer step of DPO. Log-probs are sums over a completion, in nats; rewards are beta times the difference of
- * such sums, whatever the loss normalises. Means are over the step's pairs.
+ * such sums, whatever the loss normalises. Means are over the step's pairs, those of tokens over the tokens of all its
+ * completions.
  */
 export interface DpoStepEvent extends SftStepEvent {
+  /** As for SFT, of the chosen completions alone. */
+  mean_token_accuracy: number;
   "rewards/chosen": number;
   "rewards/rejected": number;
   "rewards/margins": number;
@@ -40,6 +50,12 @@ export interface DpoStepEvent extends SftStepEvent {
   "rewards/accuracies": number;
   "logps/chosen": number;
   "logps/rejected": number;
+  /**
+   * Mean of the logits over the tokens of the chosen completions and, for each, over the whole vocabulary. A shift of
+   * all logits of a token moves it and no probability.
+   */
+  "logits/chosen": number;
+  "logits/rejected": number;
   /**
    * Mean of reference minus policy log-probs over the step's completions: an estimate of KL(reference || policy) as far
    * as they are the reference's own samples.

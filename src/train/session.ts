@@ -4,7 +4,7 @@ import type { BatchBuffers } from "../data/batch";
 import type { MicroBatch } from "../data/packing";
 import {
   native, nativeAddon, nativeSync, type BatchSize, type MemoryRow, type NativeModel, type NativeTrainer,
-  type PreferenceOptions, type StateArenas, type TrainerCapacity, type UpdateOptions,
+  type PreferenceOptions, type StateArenas, type TokenSums, type TrainerCapacity, type UpdateOptions,
 } from "../native";
 
 /** Views on what the trainer computed for the micro-batch before. */
@@ -14,6 +14,16 @@ export interface SessionOutputs {
   /** Sum of the log-probs of each scored sequence. */
   sequenceLogps: Float32Array;
   pairLosses: Float32Array;
+}
+
+/** Sums of no tokens, for those of micro-batches to be added to. */
+export const noTokens = (): TokenSums => ({ tokens: 0, entropy: 0, correct: 0, meanLogits: 0 });
+
+export function addTokens(to: TokenSums, more: TokenSums): void {
+  to.tokens += more.tokens;
+  to.entropy += more.entropy;
+  to.correct += more.correct;
+  to.meanLogits += more.meanLogits;
 }
 
 export class TrainingSession {
@@ -72,12 +82,12 @@ export class TrainingSession {
   }
 
   /** Adds the gradient of -sum(weights * logps) of the batch in `inputs`. */
-  sft(size: BatchSize): Promise<{ loss: number }> {
+  sft(size: BatchSize): ReturnType<NativeTrainer["sftStep"]> {
     return native(() => this.trainer.sftStep(size));
   }
 
   /** Adds the gradient of a preference loss of the pairs in `inputs`. */
-  dpo(size: BatchSize, options: PreferenceOptions): Promise<{ loss: number }> {
+  dpo(size: BatchSize, options: PreferenceOptions): ReturnType<NativeTrainer["dpoStep"]> {
     return native(() => this.trainer.dpoStep(size, options));
   }
 

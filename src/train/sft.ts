@@ -9,11 +9,12 @@ import { exampleRows, expectRoom, packSft, type PackedExample } from "../data/pa
 import { fail } from "../errors";
 import { hashJson } from "../files";
 import type { Model } from "../model";
+import type { TokenSums } from "../native";
 import { expectMemory } from "../plan/memory";
 import { rowLengths, sftCapacity, trainingJob } from "../plan/work";
 import type { SftEvent, SftStepEvent } from "./events";
 import { identityOf, isEncoded, optimize, type GroupResult, type LoopStep, type TrainingControl } from "./loop";
-import { TrainingSession } from "./session";
+import { addTokens, noTokens, TrainingSession } from "./session";
 
 /** Records of text, or what encodeSft made of them (already held to a length). */
 export type SftData = readonly (SftRecord | InstructionRecord)[] | Encoded<EncodedSft>;
@@ -26,17 +27,22 @@ function encode(model: Model, data: SftData, options: SftOptions): Encoded<Encod
   });
 }
 
+interface SftGroupResult extends GroupResult {
+  scored: TokenSums;
+}
+
 /** Packs `rows`; what is returned adds the gradient of the mean loss over their scored tokens. */
 function pack(
   session: TrainingSession, rows: readonly PackedExample[], options: SftOptions,
-): () => Promise<GroupResult> {
+): () => Promise<SftGroupResult> {
   const rowTokens = rows.reduce((sum, row) => sum + row.promptIds.length + row.completionIds.length, 0);
-  const result: GroupResult = { loss: 0, rowTokens, scoredTokens: 0, inputTokens: 0 };
+  const result: SftGroupResult = { loss: 0, rowTokens, scoredTokens: 0, inputTokens: 0, scored: noTokens() };
   const batches = packSft(rows, options.micro_batch_tokens, { promptLoss: !options.completion_only_loss });
   const turns = session.inTurn(batches, (size) => session.sft(size));
   return async () => {
     for await (const done of turns) {
       result.loss += done.result.loss;
+      addTokens(result.scored, done.result.scored);
       result.scoredTokens += done.batch.scoredTokens;
       result.inputTokens += done.batch.size.tokens;
     }
@@ -44,8 +50,14 @@ function pack(
   };
 }
 
+/** Means over some tokens of what TRL logs of them. A sum over micro-batches is divided once, so no cut shows. */
+export function tokenMeans({ tokens, entropy, correct }: TokenSums): { entropy: number; mean_token_accuracy: number } {
+  const count = Math.max(1, tokens);
+  return { entropy: entropy / count, mean_token_accuracy: correct / count };
+}
+
 /** The part of a step's event that every loss has. */
-export function stepEvent(step: LoopStep<GroupResult>): SftStepEvent {
+export function stepEvent(step: LoopStep<GroupResult>): Omit<SftStepEvent, keyof ReturnType<typeof tokenMeans>> {
   return {
     type: "step",
     step: step.step,
@@ -90,7 +102,7 @@ export async function* sft(
       pack: (group) => pack(session, group.map((index) => examples[index]!), parsed),
     }, control)) {
       steps = step.totalSteps;
-      yield stepEvent(step);
+      yield { ...stepEvent(step), ...tokenMeans(step.result.scored) };
     }
     yield { type: "trained", steps, dropped: dropped.length, truncated };
   } finally {

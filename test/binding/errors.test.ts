@@ -166,7 +166,8 @@ describe("with a model", () => {
 
   test("a batch with nothing to score is no work", async () => {
     const size = trainer.fillSequences([{ tokens: [1, 2, 3], targets: [-100, -100, -100] }]);
-    expect(await trainer.native.sftStep(size)).toEqual({ loss: 0 });
+    const scored = { tokens: 0, entropy: 0, correct: 0, meanLogits: 0 };
+    expect(await trainer.native.sftStep(size)).toEqual({ loss: 0, scored });
     expect((await trainer.scores(size)).rows).toEqual([0, 0, 0]);
   });
 

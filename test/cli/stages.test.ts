@@ -165,6 +165,8 @@ describe("the verbs in a chain", () => {
     const [first] = records("refined/training-log.jsonl");
     expect(first?.["rewards/margins"]).toBe(0);
     expect(first?.["loss"]).toBeCloseTo(Math.LN2, 6);
+    const names = ["entropy", "mean_token_accuracy", "logits/chosen", "logits/rejected"];
+    expect(names.map((name) => Number.isFinite(first?.[name]))).toEqual(names.map(() => true));
   });
 
   test("eval prints accuracy with its interval and, against another model, the paired test", async () => {

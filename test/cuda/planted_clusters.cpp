@@ -17,53 +17,53 @@ namespace {
 constexpr int kBlocks = 4, kThreads = 64;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-enum class Error {
+enum class Flaw {
   none, not_started, missing_arrival, missing_wait, extra_arrival, ends_between, ended, wrong_rank, outside, unordered
 };
 
 /// out[rank] = the sum over the cluster of 1 + rank, each block telling all others its own.
-template <Error kError>
+template <Flaw kFlaw>
 __global__ void sum_over_cluster(float* out) {
   DYN_SMEM(float, slots);
   const unsigned rank = cluster_rank();
-  if (kError != Error::not_started) {
+  if (kFlaw != Flaw::not_started) {
     cluster_arrive();
     cluster_wait();
   }
   if (threadIdx.x < kBlocks) {
-    const unsigned to = kError == Error::wrong_rank ? threadIdx.x + 1 : threadIdx.x;
-    cluster_store(slots + rank + (kError == Error::outside ? 2 : 0), to, 1.0f + static_cast<float>(rank));
+    const unsigned to = kFlaw == Flaw::wrong_rank ? threadIdx.x + 1 : threadIdx.x;
+    cluster_store(slots + rank + (kFlaw == Flaw::outside ? 2 : 0), to, 1.0f + static_cast<float>(rank));
   }
-  if (kError != Error::missing_arrival || threadIdx.x > 0 || rank > 0) {
-    if (kError != Error::unordered) cluster_arrive();
-    if (kError == Error::extra_arrival) cluster_arrive();
-    if (kError == Error::ends_between && rank == 1) return;
-    if (kError != Error::missing_wait && kError != Error::unordered) cluster_wait();
+  if (kFlaw != Flaw::missing_arrival || threadIdx.x > 0 || rank > 0) {
+    if (kFlaw != Flaw::unordered) cluster_arrive();
+    if (kFlaw == Flaw::extra_arrival) cluster_arrive();
+    if (kFlaw == Flaw::ends_between && rank == 1) return;
+    if (kFlaw != Flaw::missing_wait && kFlaw != Flaw::unordered) cluster_wait();
   }
-  if (kError == Error::unordered) __syncthreads();
-  if (kError == Error::missing_wait) cluster_arrive();
+  if (kFlaw == Flaw::unordered) __syncthreads();
+  if (kFlaw == Flaw::missing_wait) cluster_arrive();
   float sum = 0;
   for (int i = 0; i < kBlocks; ++i) sum += slots[i];
   if (threadIdx.x == 0) out[blockIdx.x] = sum;
-  if (kError == Error::ended && threadIdx.x == 0) cluster_store(slots + kBlocks, (rank + 1) % kBlocks, 0.0f);
-  if (kError == Error::unordered) {
+  if (kFlaw == Flaw::ended && threadIdx.x == 0) cluster_store(slots + kBlocks, (rank + 1) % kBlocks, 0.0f);
+  if (kFlaw == Flaw::unordered) {
     cluster_arrive();
     cluster_wait();
   }
 }
 
-template <Error kError>
+template <Flaw kFlaw>
 bool sums() {
   Values<float> out(2 * kBlocks);
   const size_t bytes = (kBlocks + 1) * sizeof(float);
-  LAUNCH_CLUSTERS(sum_over_cluster<kError>, kBlocks, 2 * kBlocks, kThreads, bytes, nullptr, out.data);
+  LAUNCH_CLUSTERS(sum_over_cluster<kFlaw>, kBlocks, 2 * kBlocks, kThreads, bytes, nullptr, out.data);
   return std::all_of(out.data, out.data + 2 * kBlocks, [](float sum) { return sum == 10.0f; });
 }
 
 bool launches(unsigned cluster, unsigned grid) {
   Values<float> out(grid);
   const size_t bytes = (kBlocks + 1) * sizeof(float);
-  LAUNCH_CLUSTERS(sum_over_cluster<Error::none>, cluster, grid, kThreads, bytes, nullptr, out.data);
+  LAUNCH_CLUSTERS(sum_over_cluster<Flaw::none>, cluster, grid, kThreads, bytes, nullptr, out.data);
   return true;
 }
 
@@ -92,24 +92,39 @@ bool is_near(double got, double wanted, double relative) {
 /// What a pass gives; the gradient takes the place of the logits if it is float.
 template <typename T>
 struct Pass {
-  Values<float> logits, logps;
+  Values<float> logits, logps, metrics;
   Values<T> narrow;
   Values<int32_t> targets;
 
   Pass(Kind kind, int64_t rows, int64_t first, int64_t v, bool gradient)
-      : logits(rows * v), logps(rows), narrow(rows * v), targets(rows) {
+      : logits(rows * v), logps(rows), metrics(rows * kHeadMetrics), narrow(rows * v), targets(rows) {
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t i = 0; i < v; ++i) logits.data[r * v + i] = logit(kind, first + r, i, v);
       targets.data[r] = static_cast<int32_t>((first + r) % 2 == 0 ? 0 : v - 1);
     }
     T* to = gradient ? dlogits() : nullptr;
-    pass_over_rows<T>(logps.data, to, logits.data, targets.data, rows, v, nullptr);
+    pass_over_rows<T>(logps.data, metrics.data, to, logits.data, targets.data, rows, v, nullptr);
   }
   T* dlogits() {
     if constexpr (sizeof(T) == sizeof(float)) return logits.data;
     else return narrow.data;
   }
 };
+
+/// Those of row r, whose logits have this maximum and this sum of exp(logit - maximum).
+template <typename T>
+bool has_right_metrics(const Pass<T>& pass, Kind kind, int64_t r, int64_t v, double highest, double sum) {
+  double entropy = 0, total = 0;
+  for (int64_t i = 0; i < v; ++i) {
+    const double below = logit(kind, r, i, v) - highest, p = std::exp(below) / sum;
+    if (p != 0) entropy -= p * (below - std::log(sum));
+    total += logit(kind, r, i, v);
+  }
+  const bool is_correct = logit(kind, r, pass.targets.data[r], v) >= highest && !std::isnan(sum);
+  const float* metrics = pass.metrics.data + r * kHeadMetrics;
+  return is_near(metrics[kEntropy], entropy, 1e-5) && metrics[kIsCorrect] == (is_correct ? 1.0f : 0.0f) &&
+         is_near(metrics[kMeanLogit], total / static_cast<double>(v), 1e-5);
+}
 
 template <typename T>
 bool is_right(Pass<T>& pass, Kind kind, int64_t rows, int64_t v) {
@@ -120,6 +135,7 @@ bool is_right(Pass<T>& pass, Kind kind, int64_t rows, int64_t v) {
     for (int64_t i = 0; i < v; ++i) sum += std::exp(logit(kind, r, i, v) - highest);
     const int64_t target = pass.targets.data[r];
     if (!is_near(pass.logps.data[r], logit(kind, r, target, v) - highest - std::log(sum), 1e-6)) return false;
+    if (!has_right_metrics(pass, kind, r, v, highest, sum)) return false;
     for (int64_t i = 0; i < v; ++i) {
       const double p = std::exp(logit(kind, r, i, v) - highest) / sum;
       const double wanted = (i == target ? 1.0 : 0.0) - p;
@@ -133,9 +149,12 @@ bool is_right(Pass<T>& pass, Kind kind, int64_t rows, int64_t v) {
 template <typename T>
 bool is_right_and_same(Kind kind, int64_t v) {
   constexpr int64_t kRows = 2;
+  constexpr size_t kRowBytes = kHeadMetrics * sizeof(float);
   Pass<T> both(kind, kRows, 0, v, true), logps(kind, kRows, 0, v, false), second(kind, 1, 1, v, true);
   const auto same = [](const void* a, const void* b, size_t bytes) { return std::memcmp(a, b, bytes) == 0; };
-  return is_right(both, kind, kRows, v) && same(both.logps.data, logps.logps.data, kRows * sizeof(float)) &&
+  return is_right(both, kind, kRows, v) && same(both.metrics.data, logps.metrics.data, kRows * kRowBytes) &&
+         same(both.metrics.data + kHeadMetrics, second.metrics.data, kRowBytes) &&
+         same(both.logps.data, logps.logps.data, kRows * sizeof(float)) &&
          same(both.logps.data + 1, second.logps.data, sizeof(float)) &&
          same(both.dlogits() + v, second.dlogits(), static_cast<size_t>(v) * sizeof(T));
 }
@@ -160,16 +179,16 @@ bool is_left_alone() {
 
 const std::vector<Planted>& cluster_planted() {
   static const std::vector<Planted> all = {
-      {"a sum over a cluster", Finder::nothing, sums<Error::none>},
-      {"a peer that may not have started", Finder::simulation, sums<Error::not_started>},
-      {"a cluster's barrier at which a thread is missing", Finder::race, sums<Error::missing_arrival>},
-      {"a cluster's barrier that is not waited for", Finder::simulation, sums<Error::missing_wait>},
-      {"a cluster's barrier with two arrivals", Finder::simulation, sums<Error::extra_arrival>},
-      {"a thread that ends before it waits for its cluster", Finder::simulation, sums<Error::ends_between>},
-      {"a write to a block that has ended", Finder::simulation, sums<Error::ended>},
-      {"a write to a block that does not exist", Finder::simulation, sums<Error::wrong_rank>},
-      {"a write beyond another block's memory", Finder::simulation, sums<Error::outside>},
-      {"a write to another block that no barrier orders", Finder::race, sums<Error::unordered>},
+      {"a sum over a cluster", Finder::nothing, sums<Flaw::none>},
+      {"a peer that may not have started", Finder::simulation, sums<Flaw::not_started>},
+      {"a cluster's barrier at which a thread is missing", Finder::race, sums<Flaw::missing_arrival>},
+      {"a cluster's barrier that is not waited for", Finder::simulation, sums<Flaw::missing_wait>},
+      {"a cluster's barrier with two arrivals", Finder::simulation, sums<Flaw::extra_arrival>},
+      {"a thread that ends before it waits for its cluster", Finder::simulation, sums<Flaw::ends_between>},
+      {"a write to a block that has ended", Finder::simulation, sums<Flaw::ended>},
+      {"a write to a block that does not exist", Finder::simulation, sums<Flaw::wrong_rank>},
+      {"a write beyond another block's memory", Finder::simulation, sums<Flaw::outside>},
+      {"a write to another block that no barrier orders", Finder::race, sums<Flaw::unordered>},
       {"a grid that is no whole number of clusters", Finder::simulation, [] { return launches(8, 12); }},
       {"a cluster of more blocks than there may be", Finder::simulation, [] { return launches(16, 16); }},
       {"rows in one block", Finder::nothing, [] { return head_rows(Kind::plain, {1, 2, 33, 2048, 16383, 16384}); }},

@@ -67,11 +67,16 @@ async function trainHere(options: object, isDpo = false): Promise<Log[]> {
   }
 }
 
-const SHARED = ["loss", "grad_norm", "learning_rate", "num_tokens"] as const satisfies (keyof SftStepEvent)[];
+const STEP = ["loss", "grad_norm", "learning_rate", "num_tokens"] as const satisfies (keyof SftStepEvent)[];
+/** Means over tokens: of accumulated micro-batches TRL logs the mean of each one's mean, which is another number. */
+const TOKENS = ["entropy", "mean_token_accuracy"] as const satisfies (keyof SftStepEvent)[];
+const SHARED = [...STEP, ...TOKENS];
 const PREFERENCE = [
-  ...SHARED, "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen",
+  ...STEP, "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen",
   "logps/rejected",
 ] as const satisfies (keyof DpoStepEvent)[];
+
+const PREFERENCE_TOKENS = [...TOKENS, "logits/chosen", "logits/rejected"] as const satisfies (keyof DpoStepEvent)[];
 
 /** Roundings of float32 that AdamW carries from step to step. */
 const TOLERANCE = 5e-5;
@@ -107,7 +112,7 @@ describeWith("TRL", ["torch", "transformers", "trl", "datasets"], (python) => {
 
     test("accumulated there over micro-batches of one row, here over as many as fit", async () => {
       const wanted = await train("sft", { per_device_train_batch_size: 1, gradient_accumulation_steps: BATCH });
-      expectAlike(await trainHere({ micro_batch_tokens: 48 }), wanted, SHARED);
+      expectAlike(await trainHere({ micro_batch_tokens: 48 }), wanted, STEP);
     });
 
     test("epochs and a linear schedule; ours is one step ahead while it warms up, so that no step has rate 0", async () => {
@@ -142,7 +147,8 @@ describeWith("TRL", ["torch", "transformers", "trl", "datasets"], (python) => {
       ["accumulated", { ...accumulated, loss_type: "sigmoid" }, { micro_batch_tokens: 60 }],
     ])("%s", async (_name, theirs, ours) => {
       const wanted = await train("dpo", { beta: 0.1, ...theirs });
-      expectAlike(await trainHere({ beta: 0.1, ...ours }, true), wanted, PREFERENCE);
+      const names = "gradient_accumulation_steps" in theirs ? PREFERENCE : [...PREFERENCE, ...PREFERENCE_TOKENS];
+      expectAlike(await trainHere({ beta: 0.1, ...ours }, true), wanted, names);
     });
   });
 });

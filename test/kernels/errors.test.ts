@@ -110,6 +110,7 @@ const badIndices: BadCall[] = [
     invalid("AttentionDecode", withElement(decode, "page_table", 1, bad), /page_table\[0, 1\] is /),
   ]),
   invalid("LmHeadForward", withElement(head, "targets", 0, -100), /targets\[0\] is -100/),
+  shape("LmHeadLoss", { ...loss, metrics: m.output([2, 2], "float32") }, /metrics is \(2, 2\).*expected \(2, 3\)/),
   invalid("GatherRows", withElement(gather, "rows", 1, 0), /rows\[1\] is 0, expected more than 0/),
   invalid("ScatterRows", withElement(scatter, "rows", 1, 4), /rows\[2\] is 4, expected more than 4/),
   ...[20, -2, 2147483647].map((bad) => invalid("KvCacheWrite", withElement(write, "slots", 1, bad), /slots\[1\] is /)),

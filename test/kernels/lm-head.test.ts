@@ -15,7 +15,8 @@ function head(dtype: Real): { forward: Fields; loss: Fields } {
   const maker = new Maker(dtype, 8);
   const shared = { x: maker.real([m, c]), weight: maker.real([v, c], 0.2), targets: maker.indices(m, v) };
   const logps = maker.output([m], "float32");
-  const outputs = { logps, dx: maker.output([m, c]), dweight: maker.accumulated([v, c]) };
+  const metrics = maker.output([m, 3], "float32");
+  const outputs = { logps, metrics, dx: maker.output([m, c]), dweight: maker.accumulated([v, c]) };
   return { forward: { logps, ...shared }, loss: { ...outputs, ...shared, dlogps: maker.float([m]) } };
 }
 
@@ -25,7 +26,7 @@ function headOf(dtype: Real, logits: number[], target: number): Fields {
   const real = (values: number[]): TensorValue =>
     ({ ...maker.real([values.length, 1], 0), values: Float64Array.from(values) });
   return {
-    logps: maker.output([1], "float32"), dx: maker.output([1, 1]),
+    logps: maker.output([1], "float32"), metrics: maker.output([1, 3], "float32"), dx: maker.output([1, 1]),
     dweight: { ...maker.floats(logits.map(() => 0), [logits.length, 1]), role: "accumulated" },
     dlogps: maker.floats([1]), x: real([1]), weight: real(logits), targets: maker.ints([target]), chunk_ends: [1],
   };
@@ -94,6 +95,15 @@ describe.each(backends)("$label", (backend) => {
       expect(sameBits(execute(backend.with(2), "LmHeadLoss", fields, { dtype }).results["logps"], wanted)).toBe(true);
     });
 
+    test("no bit depends on whether metrics are asked for, and these not on the chunks", () => {
+      const run = (fields: Fields, chunk_ends: number[]): Record<string, Float64Array> =>
+        execute(backend.with(2), "LmHeadLoss", { ...fields, chunk_ends }, { dtype }).results;
+      const { metrics: _metrics, ...without } = loss;
+      const [asked, unasked, cut] = [run(loss, [m]), run(without, [m]), run(loss, [1, 20, m])];
+      for (const name of ["logps", "dx", "dweight"]) expect(sameBits(unasked[name], asked[name])).toBe(true);
+      expect(sameBits(cut["metrics"], asked["metrics"])).toBe(true);
+    });
+
     test("rows do not depend on each other", () => {
       const all = execute(backend.with(2), "LmHeadForward", forward, { dtype }).results["logps"];
       for (const rows of [[36], [0, 1, 2], [20, 3]]) {
@@ -118,7 +128,7 @@ describe.each(backends)("$label", (backend) => {
       const run = (by: NativeBackend): Record<string, Float64Array> =>
         execute(by, "LmHeadLoss", fields, { dtype }).results;
       const [got, wanted] = [run(backend.with(2)), run(reference)];
-      for (const name of ["logps", "dweight"]) {
+      for (const name of ["logps", "metrics", "dweight"]) {
         expect(farthest(got[name], wanted[name])).toBeLessThan(dtype === "float32" ? 2 ** -20 : 2 ** -8);
       }
     };
@@ -131,6 +141,19 @@ describe.each(backends)("$label", (backend) => {
 
     test("a vocabulary of 128256 gives what the reference gives", () => {
       expectAsReference(range(128256, (i) => (i % 11) / 4), 128255);
+    });
+
+    test("metrics of a uniform row, of a certain one and of a tie", () => {
+      const metricsOf = (logits: number[], target: number): number[] =>
+        [...execute(backend.with(2), "LmHeadLoss", headOf(dtype, logits, target), { dtype }).results["metrics"]!];
+      const uniform = metricsOf(range(1000, () => 2), 7);
+      expect(uniform.slice(1)).toEqual([1, 2]);
+      expect(Math.abs(uniform[0]! - Math.log(1000))).toBeLessThan(1e-6 * Math.log(1000));
+      expect(metricsOf(range(64, (i) => (i === 5 ? 512 : 0)), 5)).toEqual([0, 1, 8]);
+      expect(metricsOf(range(64, (i) => (i === 5 ? 512 : 0)), 6)).toEqual([0, 0, 8]);
+      const tie = range(64, (i) => (i === 5 || i === 9 ? 512 : 0));
+      expect([5, 9, 10].map((target) => metricsOf(tie, target)[1])).toEqual([1, 1, 0]);
+      expect(metricsOf(tie, 5)[0]).toBeCloseTo(Math.log(2), 6);
     });
 
     test("an error of the callback reaches the caller, and the backend goes on", () => {

@@ -1,12 +1,12 @@
 // The model against PyTorch in double precision: every architecture of test/fixtures, every device. Logits through the
 // log-prob of every token at every row, the SFT loss, every gradient, every preference loss, greedy decoding.
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { ModelConfig, NativeModel } from "../../src/native";
+import type { ModelConfig, NativeModel, TokenSums } from "../../src/native";
 import { float32Limit, logSoftmax, relativeError } from "./support/closeness";
 import { devices } from "./support/devices";
 import {
   checkpointGradients, loadFixture, preferenceVariants, readGolden, variants,
-  type Golden, type PreferenceGolden, type Variant,
+  type Golden, type MetricsGolden, type PreferenceGolden, type Variant,
 } from "./support/fixtures";
 import { generate } from "./support/sampler";
 import { dpo, TestTrainer } from "./support/trainer";
@@ -32,6 +32,13 @@ const preferenceOptions = (wanted: PreferenceGolden, pairs: number, chosenTokens
   pairWeight: 1 / pairs,
   nllWeight: wanted.alpha / chosenTokens,
 });
+
+/** A mean logit is of logits of order 1 that cancel, so its error is counted in units of 1. */
+function expectMetrics({ tokens, entropy, correct, meanLogits }: TokenSums, wanted: MetricsGolden): void {
+  expect([tokens, correct]).toEqual([wanted.tokens, Math.round(wanted.mean_token_accuracy * wanted.tokens)]);
+  expect(Math.abs(entropy / tokens - wanted.entropy)).toBeLessThan(float32Limit * wanted.entropy);
+  expect(Math.abs(meanLogits / tokens - wanted.logits)).toBeLessThan(float32Limit);
+}
 
 describe.each(devices)("%s", (device) => {
   describe.each(variants)("%s", (variant: Variant) => {
@@ -62,19 +69,30 @@ describe.each(devices)("%s", (device) => {
       expect(relativeError(got, wanted)).toBeLessThan(float32Limit);
     });
 
-    test("log-probs and loss of an SFT step, and every gradient", async () => {
+    test("log-probs, loss and metrics of an SFT step, and every gradient", async () => {
       const size = trainer.fillSequences(golden.sequences, 1 / golden.scored_tokens);
-      const { loss } = await trainer.native.sftStep(size);
+      const { loss, scored } = await trainer.native.sftStep(size);
       expect(relativeError([loss], [golden.loss])).toBeLessThan(float32Limit);
       const logps = golden.arrays.get("logps") as Float32Array;
       expect(relativeError(trainer.logps.subarray(0, size.tokens), logps)).toBeLessThan(float32Limit);
       expect(gradientErrors(config, trainer, golden, "grad.")).toEqual({});
+      expectMetrics(scored, golden.metrics);
     });
 
     test("greedy decoding", async () => {
       const { prompt, tokens } = golden.greedy;
       const [sample] = await generate(model, [{ tokens: prompt }], { temperature: 0, maxNewTokens: tokens.length });
       expect(sample?.tokens).toEqual(tokens);
+    });
+
+    test("what PyTorch's greedy decoding chose is all correct, what it did not is not", async () => {
+      const all = [...golden.greedy.prompt, ...golden.greedy.tokens];
+      const other = golden.greedy.tokens.map((token) => (token === 5 ? 6 : 5));
+      for (const [chosen, correct] of [[golden.greedy.tokens, 12], [other, 0]] as const) {
+        const targets = [...golden.greedy.prompt.slice(1).map(() => -100), ...chosen, -100];
+        const { scored } = await trainer.native.sftStep(trainer.fillSequences([{ tokens: all, targets }], 1));
+        expect(scored).toMatchObject({ tokens: 12, correct });
+      }
     });
 
     test("bfloat16 storage stays near", async () => {
@@ -119,7 +137,9 @@ describe.each(devices)("%s", (device) => {
     test.each(Object.keys(golden.dpo.losses))("loss %s", async (name) => {
       const wanted = golden.dpo.losses[name] as PreferenceGolden;
       const options = preferenceOptions(wanted, pairs.length, chosenTokens);
-      const { loss } = await trainer.native.dpoStep(trainer.fillPairs(pairs), options);
+      const { loss, chosen, rejected } = await trainer.native.dpoStep(trainer.fillPairs(pairs), options);
+      expectMetrics(chosen, golden.dpo.metrics.chosen);
+      expectMetrics(rejected, golden.dpo.metrics.rejected);
       // The loss is a function of differences of sums of order 50, so its error is that of the sums.
       expect(Math.abs(loss - wanted.loss)).toBeLessThan(50 * float32Limit * Math.max(1, wanted.beta));
     });

@@ -67,8 +67,16 @@ describe("the page", () => {
     }
     for (const { stage } of summary.trainings) expect(page).toContain(`<h3>${stage}</h3>`);
     expect(page).toContain("no evaluation question is in the training data");
-    for (const title of ["Reward margin", "Log-probabilities", "Estimated KL", "Completions side by side"])
-      expect(page).toContain(title);
+    const plots = ["Reward margin", "Log-probabilities", "Estimated KL", "Token accuracy", "Entropy", "Mean logit"];
+    for (const title of [...plots, "Completions side by side"]) expect(page).toContain(title);
+  });
+
+  test("has no empty plot for a log of a version that did not know a metric", () => {
+    const old = structuredClone(summary);
+    for (const step of old.trainings.flatMap(({ steps }) => steps)) delete (step as { entropy?: number }).entropy;
+    const [page, wanted] = [renderReport(old), renderReport(summary)];
+    expect(page).not.toContain("Entropy");
+    expect(page.split("<svg").length).toBe(wanted.split("<svg").length - summary.trainings.length);
   });
 });
 

@@ -54,6 +54,11 @@ async function events<T extends { type: string }>(all: AsyncIterable<T>): Promis
 }
 
 const options: Partial<SftOptions> = { batch_size: 6, num_train_epochs: 2, learning_rate: 1e-2 };
+/** How far one metric of two steps is apart, relative to the second. */
+const apart = (got: object, wanted: object, name: string): number => {
+  const [a, b] = [got, wanted].map((event) => (event as Record<string, number>)[name] ?? NaN) as [number, number];
+  return a === b ? 0 : Math.abs(a / b - 1);
+};
 const losses = (events: readonly (SftStepEvent | DpoStepEvent)[]) => events.map((event) => event.loss);
 
 describe("a row longer than the model's positions", () => {
@@ -145,7 +150,43 @@ describe("accumulation", () => {
     whole.forEach((step, i) => {
       expect(Math.abs(parts[i]!.loss / step.loss - 1)).toBeLessThan(1e-4);
       expect(Math.abs(parts[i]!.grad_norm / step.grad_norm - 1)).toBeLessThan(1e-3);
+      for (const name of ["entropy", ...(mode === "dpo" ? ["logits/chosen", "logits/rejected"] : [])]) {
+        // Before the first update all rows are the same bits, so that sums differ by their order alone.
+        expect([name, apart(parts[i]!, step, name) < (i === 0 ? 1e-13 : 1e-4)]).toEqual([name, true]);
+      }
+      expect(apart(parts[i]!, step, "mean_token_accuracy")).toBeLessThan(i === 0 ? 1e-15 : 0.05);
     });
+  });
+});
+
+describe("metrics of tokens", () => {
+  test("a model of zeros is as unsure as can be and all its logits are 0; it learns to be sure and right", async () => {
+    const once = { ...options, num_train_epochs: 1 };
+    const blank = await steps(dpo(await fresh({ initializer_range: 1e-12 }), pairs, once));
+    expect(blank[0]!.entropy).toBeCloseTo(Math.log(config.vocabSize), 6);
+    for (const name of ["logits/chosen", "logits/rejected"] as const) expect(blank[0]![name]).toBeCloseTo(0, 9);
+    const distinct = rows.slice(0, 5); // no prompt twice
+    const learned = await steps(sft(await fresh(), distinct, { ...options, num_train_epochs: 80, batch_size: 5 }));
+    expect(learned[0]!.mean_token_accuracy).toBeLessThan(0.1);
+    expect(learned.at(-1)!.mean_token_accuracy).toBeGreaterThan(0.9);
+    expect(learned.at(-1)!.entropy).toBeLessThan(0.3 * learned[0]!.entropy);
+  });
+
+  test("of a DPO the accuracy is of the chosen completions, as an SFT on them begins, the entropy of both", async () => {
+    const whole = { ...options, batch_size: rows.length, num_train_epochs: 1 };
+    const [model, other] = [await fresh(), await fresh()];
+    for (const each of [model, other]) await steps(sft(each, rows, { ...options, num_train_epochs: 20 }));
+    const [both] = await steps(dpo(model, pairs, whole));
+    const rejected = pairs.map(({ prompt, rejected: completion }) => ({ prompt, completion }));
+    const copy = await other.clone();
+    models.push(copy);
+    const [onRejected] = await steps(sft(copy, rejected, whole));
+    const [onChosen] = await steps(sft(other, rows, whole));
+    expect(onChosen!.mean_token_accuracy).toBeGreaterThan(0.5);
+    expect(both!.mean_token_accuracy).toBeCloseTo(onChosen!.mean_token_accuracy, 12);
+    const tokens = [onChosen!.num_scored_tokens, onRejected!.num_scored_tokens] as const;
+    const mean = (onChosen!.entropy * tokens[0] + onRejected!.entropy * tokens[1]) / (tokens[0] + tokens[1]);
+    expect(Math.abs(both!.entropy / mean - 1)).toBeLessThan(1e-5);
   });
 });
 
@@ -180,9 +221,11 @@ test.each([["float32", {}], ["bfloat16", bfloat16]] as const)("an abort ends bet
   const abort = new AbortController();
   const checkpoint = { directory: join(directory, `abort-${name}`), every_seconds: 3600 };
   const begun: number[] = [];
+  const begunMetrics: unknown[] = [];
   const interrupted = async () => {
     for await (const event of sft(await fresh(kind), rows, options, { signal: abort.signal, checkpoint })) {
       if (event.type === "step") begun.push(event.loss);
+      if (event.type === "step") begunMetrics.push([event.entropy, event.mean_token_accuracy]);
       if (begun.length === 2) abort.abort(new Error("enough"));
     }
   };
@@ -190,6 +233,8 @@ test.each([["float32", {}], ["bfloat16", bfloat16]] as const)("an abort ends bet
   const resumed = await fresh(kind);
   const rest = await steps(sft(resumed, rows, options, { checkpoint }));
   expect([...begun, ...losses(rest)]).toEqual(losses(uninterrupted));
+  const metrics = (all: readonly SftStepEvent[]) => all.map((event) => [event.entropy, event.mean_token_accuracy]);
+  expect([...begunMetrics, ...metrics(rest)]).toEqual(metrics(uninterrupted));
   expect(rest.at(-1)!.num_tokens).toBe(uninterrupted.at(-1)!.num_tokens);
   const again = { ...options, num_train_epochs: 1 };
   const score = async (model: Model) => losses(await steps(sft(model, rows, again)));

@@ -13,12 +13,20 @@ namespace {
 
 constexpr int64_t kForwardRows = 256;  // rows of a chunk where the caller has not said
 
+/// A row of `metrics`, of v logits. With S and K the sums of exp(d) and of exp(d) d, log p = d - log S, so that
+/// -sum p log p = log S - K / S: of two terms that are not negative.
+void write_metrics(float* to, const ExpSums& sums, bool is_correct, int64_t v) {
+  to[kEntropy] = static_cast<float>(std::log(sums.exps) - sums.moments / sums.exps);
+  to[kIsCorrect] = is_correct && sums.exps > 0 ? 1.0f : 0.0f;  // a NaN among the logits is nobody's
+  to[kMeanLogit] = static_cast<float>(sums.values / static_cast<double>(v));
+}
+
 }  // namespace
 
-/// From the logits of `rows` rows: logps and, if there is memory for it, the gradient of each logit. Then exponentials
-/// lie in that memory or, if it is narrow, in place of the logits.
-void CpuBackend::head_rows(float* logps, const LogitGradient& gradient, float* logits, const int32_t* targets,
-                           int64_t rows, int64_t v) {
+/// From the logits of `rows` rows: logps and, if there is memory for it, the gradient of each logit and, if for that
+/// too, metrics. Exponentials lie in the gradient's memory or, if it is narrow, in place of the logits.
+void CpuBackend::head_rows(float* logps, float* metrics, const LogitGradient& gradient, float* logits,
+                           const int32_t* targets, int64_t rows, int64_t v) {
   parallel_rows(rows, v, [&](int64_t first, int64_t last, int) {
     for (int64_t i = first; i < last; ++i) {
       float* row = logits + i * v;
@@ -30,7 +38,10 @@ void CpuBackend::head_rows(float* logps, const LogitGradient& gradient, float* l
         continue;
       }
       float* exps = gradient.dtype == DType::f32 ? reinterpret_cast<float*>(to) : row;
-      const double sum = isa_.row.exps(exps, row, v, highest, 1.0f);
+      const ExpSums sums = metrics == nullptr ? ExpSums{isa_.row.exps(exps, row, v, highest, 1.0f), 0, 0}
+                                              : isa_.row.exps_and_sums(exps, row, v, highest);
+      const double sum = sums.exps;
+      if (metrics != nullptr) write_metrics(metrics + i * kHeadMetrics, sums, target >= highest, v);
       const float share = 1.0f / static_cast<float>(sum), at_target = 1.0f - exps[targets[i]] * share;
       logps[i] = static_cast<float>(log_of(sum));
       isa_.row.scale(to, gradient.dtype, exps, v, -share);
@@ -52,7 +63,7 @@ void CpuBackend::compute(const LmHeadForward& op) {
   expect_in_range("lm_head_forward", "targets", op.targets, 0, op.weight.dim(0));
   for (int64_t begin = 0; begin < op.x.dim(0); begin += kForwardRows) {
     const int64_t end = std::min(begin + kForwardRows, op.x.dim(0));
-    head_rows(op.logps.as<float>() + begin, {}, head_logits(op.x, op.weight, begin, end),
+    head_rows(op.logps.as<float>() + begin, nullptr, {}, head_logits(op.x, op.weight, begin, end),
               op.targets.as<int32_t>() + begin, end - begin, op.weight.dim(0));
   }
 }
@@ -60,8 +71,9 @@ void CpuBackend::compute(const LmHeadForward& op) {
 void CpuBackend::compute(const LmHeadRows& op) {
   const int64_t v = op.logits.dim(1);
   expect_in_range("lm_head_rows", "targets", op.targets, 0, v);
-  head_rows(op.logps.as<float>(), {op.dlogits.data, op.dlogits.dtype, v * size_of(op.dlogits.dtype)},
-            op.logits.as<float>(), op.targets.as<int32_t>(), op.logits.dim(0), v);
+  head_rows(op.logps.as<float>(), op.metrics.as<float>(),
+            {op.dlogits.data, op.dlogits.dtype, v * size_of(op.dlogits.dtype)}, op.logits.as<float>(),
+            op.targets.as<int32_t>(), op.logits.dim(0), v);
 }
 
 /// to = x, each row times its factor; one of the two is of type float32.
@@ -122,7 +134,8 @@ void CpuBackend::compute(const LmHeadLoss& op) {
   int64_t begin = 0;
   for (const int64_t end : op.chunk_ends) {
     float* logits = head_logits(op.x, op.weight, begin, end);
-    head_rows(op.logps.as<float>() + begin, {logits, op.x.dtype, v * size_of(DType::f32)}, logits,
+    float* metrics = op.metrics ? op.metrics.as<float>() + begin * kHeadMetrics : nullptr;
+    head_rows(op.logps.as<float>() + begin, metrics, {logits, op.x.dtype, v * size_of(DType::f32)}, logits,
               op.targets.as<int32_t>() + begin, end - begin, v);
     if (op.on_chunk) op.on_chunk(begin, end);
     head_gradient(op, begin, end);

@@ -25,7 +25,8 @@ constexpr int kHeadThreads = 512, kScaleThreads = 256;
 /// from V alone, so a row's numbers do not depend on its chunk.
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(kHeadThreads)
-    head_block_kernel(float* logps, T* dlogits, const float* logits, const int32_t* targets, int64_t v) {
+    head_block_kernel(float* logps, float* metrics, T* dlogits, const float* logits, const int32_t* targets,
+                      int64_t v) {
   const int64_t row = blockIdx.x, target = targets[row];
   const float* from = logits + row * v;
   const double of_target = from[target];  // before a barrier, after which it may be overwritten
@@ -35,23 +36,32 @@ __global__ void __launch_bounds__(kHeadThreads)
   }
   if (dlogits == nullptr) return;
   const float share = 1.0f / all.sum;
+  float moments = 0, sum = 0;
   over_row<kHeadThreads, kWidth>(from, v, [&](int64_t i, const float (&values)[kWidth]) {
     float gradient[kWidth];
 #pragma unroll
     for (int j = 0; j < kWidth; ++j) {
-      gradient[j] = logit_gradient(expf(values[j] - all.highest), share, i + j == target);
+      const float mass = expf(values[j] - all.highest);
+      gradient[j] = logit_gradient(mass, share, i + j == target);
+      moments += moment(mass, values[j], all.highest);
+      sum += values[j];
     }
     store_some(dlogits + row * v + i, gradient);
   });
+  if (metrics == nullptr) return;
+  moments = block_sum<kHeadThreads>(moments);
+  sum = block_sum<kHeadThreads>(sum);
+  if (threadIdx.x > 0) return;
+  write_metrics(metrics + row * kHeadMetrics, all.sum, moments, of_target >= static_cast<double>(all.highest), sum, v);
 }
 
-/// From the logits of dense rows: logps and, unless null, dlogits.
+/// From the logits of dense rows: logps and, unless null, dlogits and, with these, metrics.
 template <typename T>
-void take_rows(bool clusters, float* logps, T* dlogits, const float* logits, const int32_t* targets, int64_t rows,
-               int64_t v, cudaStream_t stream) {
-  if (clusters && pass_over_rows(logps, dlogits, logits, targets, rows, v, stream)) return;
+void take_rows(bool clusters, float* logps, float* metrics, T* dlogits, const float* logits, const int32_t* targets,
+               int64_t rows, int64_t v, cudaStream_t stream) {
+  if (clusters && pass_over_rows(logps, metrics, dlogits, logits, targets, rows, v, stream)) return;
   const auto kernel = packable<float>(v, logits, dlogits) ? head_block_kernel<T, 4> : head_block_kernel<T, 1>;
-  LAUNCH(kernel, static_cast<unsigned>(rows), kHeadThreads, 0, stream, logps, dlogits, logits, targets, v);
+  LAUNCH(kernel, static_cast<unsigned>(rows), kHeadThreads, 0, stream, logps, metrics, dlogits, logits, targets, v);
 }
 
 /// to = x of n elements, each row of `columns` times its factor.
@@ -106,7 +116,8 @@ void CudaBackend::compute(const LmHeadForward& op) {
   for (int64_t begin = 0; begin < m; begin += rows) {
     const int64_t end = std::min(begin + rows, m);
     head_logits(op.x, op.weight, begin, end, logits);
-    cuda::take_rows(clusters_, op.logps.as<float>() + begin, none, logits, targets + begin, end - begin, v, stream_);
+    cuda::take_rows(clusters_, op.logps.as<float>() + begin, none, none, logits, targets + begin, end - begin, v,
+                    stream_);
     launched("lm_head_forward");
   }
 }
@@ -117,8 +128,8 @@ void CudaBackend::compute(const LmHeadRows& op) {
   if (m == 0) return;
   const int32_t* targets = upload(Table::targets, op.targets.as<int32_t>(), m);
   visit_device(op.dlogits.dtype, [&](auto zero) {
-    cuda::take_rows(clusters_, op.logps.as<float>(), op.dlogits.as<decltype(zero)>(), op.logits.as<float>(), targets,
-                    m, v, stream_);
+    cuda::take_rows(clusters_, op.logps.as<float>(), op.metrics.as<float>(), op.dlogits.as<decltype(zero)>(),
+                    op.logits.as<float>(), targets, m, v, stream_);
   });
   launched("lm_head_rows");
 }
@@ -173,8 +184,9 @@ void CudaBackend::compute(const LmHeadLoss& op) {
     begin = 0;
     for (const int64_t end : op.chunk_ends) {
       head_logits(op.x, op.weight, begin, end, logits);
-      cuda::take_rows(clusters_, op.logps.as<float>() + begin, dlogits, logits, targets + begin, end - begin, v,
-                      stream_);
+      float* metrics = op.metrics ? op.metrics.as<float>() + begin * kHeadMetrics : nullptr;
+      cuda::take_rows(clusters_, op.logps.as<float>() + begin, metrics, dlogits, logits, targets + begin, end - begin,
+                      v, stream_);
       launched("lm_head_loss");
       if (op.on_chunk) op.on_chunk(begin, end);
       // From memory that may be the host's, as it is when the work before is done: to be read once.

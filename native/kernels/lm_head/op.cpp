@@ -19,6 +19,7 @@ void LmHeadRows::check() const {
   expect_real(op, "dlogits", dlogits, 2);
   expect(op, "logits", logits, {dlogits.dim(0), dlogits.dim(1)}, DType::f32);
   expect(op, "logps", logps, {dlogits.dim(0)}, DType::f32);
+  expect_optional(op, "metrics", metrics, {dlogits.dim(0), kHeadMetrics}, DType::f32);
   expect(op, "targets", targets, {dlogits.dim(0)}, DType::i32);
 }
 
@@ -29,6 +30,7 @@ void LmHeadLoss::check() const {
   const int64_t m = x.dim(0), c = x.dim(1), v = weight.dim(0);
   expect(op, "weight", weight, {v, c}, x.dtype);
   expect(op, "logps", logps, {m}, DType::f32);
+  expect_optional(op, "metrics", metrics, {m, kHeadMetrics}, DType::f32);
   expect(op, "dx", dx, {m, c}, x.dtype);
   expect_optional(op, "dweight", dweight, {v, c}, DType::f32);
   expect(op, "dlogps", dlogps, {m}, DType::f32);

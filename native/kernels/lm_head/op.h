@@ -24,9 +24,15 @@ struct LmHeadForward {
   void check() const;
 };
 
+/// Columns of `metrics`, what the pass tells of each row for the log of a training. With p the softmax of the row:
+/// its entropy -sum_v p[v] log p[v] in nats, 1 if no token is likelier than the target, else (and where logp is NaN) 0,
+/// and the mean of its V logits.
+enum HeadMetric : int64_t { kEntropy, kIsCorrect, kMeanLogit, kHeadMetrics };
+
 /// What a pass over a chunk's logits makes of them: a part of LmHeadLoss that tests and benches can see.
 struct LmHeadRows {
   Tensor logps;    // (M) f32
+  Tensor metrics;  // (M, 3) f32, or absent
   Tensor dlogits;  // (M, V) T; may be the memory of logits if T is float32
   Tensor logits;   // (M, V) f32, worthless afterwards
   Tensor targets;  // (M) i32, each in [0, V)
@@ -39,6 +45,7 @@ struct LmHeadRows {
 /// example with the gradient of a preference loss whose pairs lie whole inside the chunk. Else dlogps is an input.
 struct LmHeadLoss {
   Tensor logps;    // (M) f32
+  Tensor metrics;  // (M, 3) f32, or absent; logps, dx and dweight are the same bits with and without
   Tensor dx;       // (M, C) T
   Tensor dweight;  // (V, C) f32 +=, or absent: the head is frozen
   Tensor dlogps;   // (M) f32

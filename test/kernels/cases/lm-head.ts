@@ -17,8 +17,8 @@ function head({ m, c, v }: Shape, chunkEnds: number[], differences = false): Gra
     }),
     output: "logps", dout: "dlogps", gradients: { x: "dx", weight: "dweight" },
     back: (forward, maker) => ({
-      logps: maker.output([m], "float32"), dx: maker.output([m, c]), dweight: maker.accumulated([v, c]),
-      ...inputs(forward, "x", "weight", "targets"), chunk_ends: chunkEnds,
+      logps: maker.output([m], "float32"), metrics: maker.output([m, 3], "float32"), dx: maker.output([m, c]),
+      dweight: maker.accumulated([v, c]), ...inputs(forward, "x", "weight", "targets"), chunk_ends: chunkEnds,
     }),
   };
 }
@@ -38,7 +38,7 @@ function rows(m: number, v: number): OpCase {
     op: "LmHeadRows", name: `M=${m} V=${v}`, terms: v,
     sharing: (dtype): Record<string, string> => (dtype === "float32" ? { dlogits: "logits" } : {}),
     make: (maker) => ({
-      logps: maker.output([m], "float32"), dlogits: maker.output([m, v]),
+      logps: maker.output([m], "float32"), metrics: maker.output([m, 3], "float32"), dlogits: maker.output([m, v]),
       logits: { ...maker.float([m, v]), role: "scratch" }, targets: maker.indices(m, v),
     }),
   };

@@ -21,16 +21,26 @@ export interface PreferenceGolden {
   loss: number;
 }
 
+/** Means over tokens, as TRL logs them. */
+export interface MetricsGolden {
+  tokens: number;
+  entropy: number;
+  mean_token_accuracy: number;
+  logits: number;
+}
+
 export interface Golden {
   sequences: { tokens: number[]; prompt_length: number; targets: number[] }[];
   scored_tokens: number;
   loss: number;
+  metrics: MetricsGolden;
   greedy: { prompt: number[]; tokens: number[] };
   dpo: {
     pairs: { prompt: number[]; chosen: number[]; rejected: number[] }[];
     logps: number[];
     reference_logps: number[];
     losses: Record<string, PreferenceGolden>;
+    metrics: { chosen: MetricsGolden; rejected: MetricsGolden };
   };
   /** float32 arrays by name. */
   arrays: Map<string, Float32Array>;
