@@ -122,16 +122,17 @@ function comparisonRows(
   name: string,
   effectOf: (column: string) => Comparison | undefined,
 ): Html[] {
-  return columns.flatMap((column) => {
+  const rows = columns.flatMap((column) => {
     const one = effectOf(column.name);
     return one
       ? [
-          html`<tr><td>${name}</td><td>${columnTitle(column)}</td><td>${points(one.difference)}</td>
+          html`<tr><td>${columnTitle(column)}</td><td>${points(one.difference)}</td>
 <td>${points(one.low)} to ${points(one.high)}</td><td>${one.gained}</td><td>${one.lost}</td><td>${pValue(one.p_value)}</td>
 <td>${percent(one.preservation_rate)}</td></tr>`,
         ]
       : [];
   });
+  return rows.length > 0 ? [html`<tr class="group"><th colspan="7">${name}</th></tr>`, ...rows] : [];
 }
 
 function comparisonTable(matrix: Matrix): Html {
@@ -144,7 +145,7 @@ function comparisonTable(matrix: Matrix): Html {
   const controlled = comparisonRows(matrix, `${MODEL_NAMES.refined} against ${control ?? ""}`, (column) =>
     controlEffect(matrix, column),
   );
-  return html`<div class="scroll"><table><thead><tr><th>comparison</th><th>task</th><th>points</th><th>95 %</th>
+  return html`<div class="scroll"><table class="figures"><thead><tr><th>task</th><th>points</th><th>95 %</th>
 <th>gained</th><th>lost</th><th>p</th><th>preserved</th></tr></thead><tbody>${rows}${controlled}</tbody>
 <caption>Same questions, paired: bootstrap interval of the difference, exact two-sided McNemar test, and the share of questions right before that are right after. No correction for the number of tests.</caption></table></div>`;
 }

@@ -10,7 +10,7 @@ export const STYLE = `
   --c0: #98a3ac; --c1: #6aa7e8; --c2: #f0964a; --c3: #a78fe0; --c4: #56c2a6; --c5: #e57aac; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.55 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-main { max-width: 960px; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
+main { max-width: 1080px; margin: 0 auto; padding: 2.5rem 1.5rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; letter-spacing: -.015em; }
 h2 { font-size: 1.2rem; margin: 2.8rem 0 .6rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
@@ -22,12 +22,13 @@ p { margin: .5rem 0; max-width: 46rem; }
 .card span { color: var(--soft); font-size: .85rem; display: block; }
 table { border-collapse: collapse; width: 100%; margin: .8rem 0; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { caption-side: bottom; text-align: left; padding-top: .5rem; font-size: .85rem; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
+th, td { padding: .35rem .5rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; white-space: nowrap; }
 thead th { color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line); }
 tr.strong td { font-weight: 650; }
 td small, th small { color: var(--soft); display: block; font-weight: 400; white-space: nowrap; }
 th { overflow-wrap: break-word; }
+.figures td { white-space: nowrap; } tr.group th { padding-top: .9rem; }
 .scroll { overflow-x: auto; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 1rem; }
 figure { margin: 0; background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .8rem .5rem; break-inside: avoid; }

@@ -50,15 +50,26 @@ interface Request {
   key: number;
 }
 
+/** From JavaScript anything may come. */
+function expectPrompt(item: unknown, index: number): Prompt {
+  const given = (typeof item === "object" && item !== null ? item : { prompt: item }) as Prompt;
+  if (typeof given.prompt !== "string" && !Array.isArray(given.prompt) && !ArrayBuffer.isView(given.prompt)) {
+    fail("ERR_INVALID_ARGUMENT", `prompt ${index}: a text, or { prompt } with a text or token ids is wanted, got `
+      + (typeof item === "object" ? JSON.stringify(item)?.slice(0, 60) : typeof item), { prompt: index });
+  }
+  return given;
+}
+
 function toRequests(model: Model, prompts: readonly (string | Prompt)[], options: GenerationOptions): Request[] {
   const longest = model.config.maxPositionEmbeddings - options.max_new_tokens;
   if (longest < 1) {
     fail("ERR_INVALID_ARGUMENT", `\`max_new_tokens\` ${options.max_new_tokens} leaves no room for a prompt: the model has `
       + `${model.config.maxPositionEmbeddings} positions; ask for fewer`);
   }
+  if (!Array.isArray(prompts)) fail("ERR_INVALID_ARGUMENT", `prompts: a list is wanted, got ${typeof prompts}`);
   const taken = new Set<number>();
   return prompts.map((item, index) => {
-    const { prompt, key = index } = typeof item === "string" ? { prompt: item } : item;
+    const { prompt, key = index } = expectPrompt(item, index);
     const ids = typeof prompt === "string" ? encodePrompt(model.tokenizer, prompt, `prompt ${index}`)
       : prompt;
     if (ids.length === 0 || ids.length > longest) {

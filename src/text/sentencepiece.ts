@@ -76,7 +76,7 @@ export function parseLlama2cVocabulary(bytes: Uint8Array, path: string): PieceVo
     const length = room >= 0 ? view.getInt32(at + 4, true) : -1;
     if (length < 0 || length > room) {
       fail("ERR_DATA", `${path}: piece ${pieces.length} does not end in the file: it is truncated or no llama2.c `
-        + "vocabulary", { path });
+        + "vocabulary (a llama2.c model has none in it: its tok*.bin is wanted)", { path });
     }
     const text = new TextDecoder().decode(bytes.subarray(at + 8, at + 8 + length));
     pieces.push(llama2cPiece(pieces.length, text, view.getFloat32(at, true)));

@@ -52,6 +52,11 @@ describe("the packed tarball", () => {
   });
 });
 
+test("npx in a checkout, which prepares it again, leaves what another process is running", () => {
+  const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: Record<string, string> };
+  expect([scripts["install"], scripts["prepare"]].join()).not.toMatch(/clean|rmSync/);
+});
+
 describe("the lockfile", () => {
   test("names no host, so that `npm ci` works against any registry", () => {
     const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {

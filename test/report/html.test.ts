@@ -67,6 +67,9 @@ describe("the page", () => {
     }
     for (const { stage } of summary.trainings) expect(page).toContain(`<h3>${stage}</h3>`);
     expect(page).toContain("no evaluation question is in the training data");
+    for (const model of ["base", "self-refined"]) {
+      expect(page.split(`<th colspan="7">${model} against instruction-tuned</th>`)).toHaveLength(2);
+    }
     const plots = ["Reward margin", "Log-probabilities", "Estimated KL", "Token accuracy", "Entropy", "Mean logit"];
     for (const title of [...plots, "Completions side by side"]) expect(page).toContain(title);
   });

@@ -152,7 +152,7 @@ describe("published vocabularies", () => {
     for (const [name, bytes, message] of [
       ["cut.model", readFileSync(LLAMA2).subarray(0, 5000), /cut\.model: a field ends after the file does/],
       ["text.model", Buffer.from("not a model"), /text\.model: /],
-      ["cut.bin", readFileSync(TOK512).subarray(0, 5000), /cut\.bin: piece \d+ does not end in the file/],
+      ["cut.bin", readFileSync(TOK512).subarray(0, 5000), /cut\.bin: piece \d+ does not end in the file.*tok\*\.bin is wanted/],
     ] as const) {
       writeFileSync(join(directory, name), bytes);
       await expect(convertTokenizer(join(directory, name))).rejects.toThrow(message);

@@ -90,6 +90,10 @@ test("rows that are no records are named, with what is wanted", async () => {
   for (const id of [1.5, 2 ** 32 + 5, -1, 2 ** 31]) {
     await expect(sample(model, [{ prompt: [id] }], { max_new_tokens: 4 }).next()).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
   }
+  for (const wrong of ["one", ["one", 3], [{ text: "one" }], [null]]) {
+    await expect(sample(model, wrong as string[], { max_new_tokens: 4 }).next())
+      .rejects.toThrow(/prompts: a list is wanted|prompt [01]: a text, or \{ prompt \}/);
+  }
 });
 
 test("a row that no forward pass has room for is named before the first step, with the option to raise", async () => {
