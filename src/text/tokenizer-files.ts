@@ -42,7 +42,8 @@ async function readOptional(path: string): Promise<JsonObject> {
   return (await fileExists(path)) ? readObject(path) : {};
 }
 
-function templateIn(config: JsonObject): string | null {
+/** The chat template that stands in tokenizer_config.json. */
+export function templateIn(config: JsonObject): string | null {
   const value = config.chat_template;
   if (typeof value === "string") return value;
   if (!Array.isArray(value)) return null;

@@ -8,8 +8,8 @@ import { expectPath, hashJson, ioError, stableJson, writeFileAtomic } from "../f
 import { TokenizerEngine as Engine } from "./libraries";
 import { layOut, type TokenBytes, tokenByteRule } from "./token-bytes";
 import {
-  configuredIds, fileExists, isObject, type JsonObject, readTokenizerSource, specialTokenText, TOKENIZER_FILES,
-  type TokenizerSource,
+  configuredIds, fileExists, isObject, type JsonObject, readTokenizerSource, specialTokenText, templateIn,
+  TOKENIZER_FILES, type TokenizerSource,
 } from "./tokenizer-files";
 import { WordEncoder } from "./words";
 
@@ -82,7 +82,8 @@ export class Tokenizer {
 
   /** From parsed files, for a tokenizer that was just trained or converted. */
   static fromJson(tokenizer: JsonObject, tokenizerConfig: JsonObject = {}): Tokenizer {
-    return new Tokenizer({ tokenizer, tokenizerConfig, generationConfig: {}, modelConfig: {}, chatTemplate: null });
+    const chatTemplate = templateIn(tokenizerConfig);
+    return new Tokenizer({ tokenizer, tokenizerConfig, generationConfig: {}, modelConfig: {}, chatTemplate });
   }
 
   private get name(): string {

@@ -73,6 +73,14 @@ describe("special tokens", () => {
 });
 
 describe("directories", () => {
+  test("a chat template of a config in memory counts as one in a file does, and is saved", async () => {
+    const config = { ...trained.tokenizerConfig, chat_template: "{{ messages[0].content }}" };
+    const made = Tokenizer.fromJson(trained.tokenizer, config);
+    expect(made.chatTemplate).toBe(config.chat_template);
+    await made.save(join(directory, "chat"));
+    expect((await Tokenizer.load(join(directory, "chat"))).chatTemplate).toBe(config.chat_template);
+  });
+
   test("saved byte for byte; the fingerprint follows the vocabulary, not the formatting", async () => {
     const source = join(directory, "a");
     await Tokenizer.fromJson(trained.tokenizer, trained.tokenizerConfig).save(source);
