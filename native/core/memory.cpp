@@ -2,7 +2,6 @@
 #include "core/memory.h"
 
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,13 +37,25 @@ size_t available_in_meminfo() {
                                : std::numeric_limits<size_t>::max();
 }
 
+/// Cached pages of files, which count as used and go before memory is refused: reading a checkpoint leaves as many as
+/// it is long.
+size_t reclaimable_in_cgroup() {
+  std::ifstream file("/sys/fs/cgroup/memory.stat");
+  std::string key;
+  for (size_t bytes = 0; file >> key >> bytes;) {
+    if (key == "inactive_file") return bytes;
+  }
+  return 0;
+}
+
 size_t available_in_cgroup() {
   const size_t limit = read_number("/sys/fs/cgroup/memory.max");
   const size_t used = read_number("/sys/fs/cgroup/memory.current");
   if (limit == std::numeric_limits<size_t>::max() || used == std::numeric_limits<size_t>::max()) {
     return std::numeric_limits<size_t>::max();
   }
-  return limit > used ? limit - used : 0;
+  const size_t held = used - std::min(used, reclaimable_in_cgroup());
+  return limit > held ? limit - held : 0;
 }
 
 size_t rounded(size_t bytes) {
