@@ -232,15 +232,18 @@ void add_method(Napi::Object& object, const char* name, F&& f) {
                        name));
 }
 
-/// Some choices of a backend are made when it is, from the environment: one is there for one construction.
+/// Some choices of a backend are made from the environment, when it is made or runs an op: one is there for so long.
+/// Empty: none.
 class ForcedVariable {
  public:
-  ForcedVariable(const char* variable, const Napi::Value& value) : variable_(variable) {
-    if (value.IsUndefined()) return;
+  ForcedVariable(const char* variable, const std::string& value) : variable_(variable) {
+    if (value.empty()) return;
     if (const char* before = std::getenv(variable_)) before_ = before;
-    setenv(variable_, value.ToString().Utf8Value().c_str(), 1);
+    setenv(variable_, value.c_str(), 1);
     forced_ = true;
   }
+  ForcedVariable(const ForcedVariable&) = delete;
+  ForcedVariable& operator=(const ForcedVariable&) = delete;
   ~ForcedVariable() {
     if (forced_) before_.empty() ? unsetenv(variable_) : setenv(variable_, before_.c_str(), 1);
   }
@@ -257,15 +260,20 @@ Napi::Object create_backend(const Napi::CallbackInfo& info) {
   const Napi::Object given = info[0].ToObject();
   if (given.Has("name")) options.name = given.Get("name").ToString();
   if (given.Has("threads")) read({"backend", "threads"}, given.Get("threads"), options.threads);
-  const ForcedVariable isa("SELFREFINE_CPU_ISA", given.Get("isa"));
-  const ForcedVariable cublaslt("SELFREFINE_CUBLASLT", given.Get("cublaslt"));
-  const ForcedVariable compute("CUDASIM_COMPUTE", given.Get("compute"));
-  const ForcedVariable choices("SELFREFINE_CUBLASLT_CHOICES", given.Get("cublasltChoices"));
+  const auto text = [&](const char* name) -> std::string {
+    return given.Get(name).IsUndefined() ? "" : given.Get(name).ToString().Utf8Value();
+  };
+  const ForcedVariable isa("SELFREFINE_CPU_ISA", text("isa"));
+  const ForcedVariable cublaslt("SELFREFINE_CUBLASLT", text("cublaslt"));
+  const ForcedVariable choices("SELFREFINE_CUBLASLT_CHOICES", text("cublasltChoices"));
+  const std::string compute = text("compute");
+  const ForcedVariable gpu("CUDASIM_COMPUTE", compute);
   const std::shared_ptr<Backend> backend = make_backend(options);
   Napi::Object object = Napi::Object::New(info.Env());
   object.Set("name", backend->name());
   object.Set("description", backend->description());
-  add_method(object, "run", [backend](const Napi::CallbackInfo& call) {
+  add_method(object, "run", [backend, compute](const Napi::CallbackInfo& call) {
+    const ForcedVariable forced("CUDASIM_COMPUTE", compute);
     run_named(*backend, call[0].ToString(), call[1], {.resident = call[2].ToBoolean(), .timed = 0});
   });
   add_method(object, "time", [backend](const Napi::CallbackInfo& call) -> Napi::Value {

@@ -212,18 +212,23 @@ std::string check(Backend& reference, Backend& simulation, const Case& given, bo
 class Devices {
  public:
   Devices() {
-    for (const int compute : {80, 90}) {
-      setenv("CUDASIM_COMPUTE", std::to_string(compute).c_str(), 1);
+    for (const int compute : {80, 86, 90}) {
+      claim(compute);
       backends_.emplace(compute, std::make_unique<CudaBackend>(BackendOptions{}));
     }
   }
-  Backend& of(int compute) { return *backends_.at(compute); }
+  Backend& of(int compute) {
+    claim(compute);
+    return *backends_.at(compute);
+  }
 
  private:
+  static void claim(int compute) { setenv("CUDASIM_COMPUTE", std::to_string(compute).c_str(), 1); }
+
   std::map<int, std::unique_ptr<CudaBackend>> backends_;
 };
 
-constexpr Way kWays[] = {{90, false}, {90, true}, {80, false}, {80, true}};
+constexpr Way kWays[] = {{90, false}, {90, true}, {80, false}, {80, true}, {86, false}, {86, true}};
 
 /// Calls visit(number, case) for each case of the file.
 template <typename Visit>

@@ -6,7 +6,7 @@ import { reals, type Real } from "./support/dtype";
 import { execute, sameBits, type Step } from "./support/execute";
 import { Maker, tensor, type Fields, type TensorValue } from "./support/fields";
 import { counting, resultRows, rowsOf, withRows } from "./support/rows";
-import { largestError, otherPathLimit } from "./support/tolerance";
+import { errorLimit, largestError, otherPathLimit } from "./support/tolerance";
 import { attentionFields, layoutOf, type Group, type Heads } from "./cases/attention";
 import { decodeFields, decodeScalars, fillCache } from "./cases/kv-cache";
 
@@ -132,6 +132,22 @@ describe.each(backends)("$label", (backend) => {
   });
 });
 
+/** Six query heads, two of keys and values, forward and backward: ops and their fields. */
+function bothWays(groups: Group[], d: number, window: number): [string, Fields][] {
+  const m = new Maker("bfloat16", d);
+  const layout = layoutOf(groups);
+  const forward = attentionFields(m, layout, { h: 6, k: 2, d }, window);
+  const { results } = execute(reference, "AttentionForward", forward, { dtype: "bfloat16" });
+  const given = (name: string): TensorValue => ({
+    ...tensor(forward, name), role: "input", values: results[name] as Float64Array,
+  });
+  const backward: Fields = {
+    ...forward, out: given("out"), lse: given("lse"), dout: m.real([layout.rows, 6, d]),
+    dqkv: m.output([layout.rows, 10, d]),
+  };
+  return [["AttentionForward", forward], ["AttentionBackward", backward]];
+}
+
 describe("which kernels compute", () => {
   if (!ops.backends().includes("cuda-sim")) {
     test.skip("cuda-sim is not in this build", () => undefined);
@@ -150,22 +166,25 @@ describe("which kernels compute", () => {
     [64, 0, true], [128, 0, true], [40, 0, true], [64, 9, true], [128, 9, true], [32, 0, false], [44, 0, false],
     [136, 0, false],
   ])("cuda-sim: wgmma for D=%i window %i: %p", (d, window, wanted) => {
-    const heads = { h: 6, k: 2, d };
-    const m = new Maker("bfloat16", d);
     // Gradients differ where bfloat16 just rounds to the other side: a few in 100,000.
-    const layout = layoutOf(wanted ? [{ prompt: 200, answers: [100, 90] }] : [{ prompt: 90 }]);
-    const forward = attentionFields(m, layout, heads, window);
-    const { results } = execute(reference, "AttentionForward", forward, { dtype: "bfloat16" });
-    const given = (name: string): TensorValue => ({
-      ...tensor(forward, name), role: "input", values: results[name] as Float64Array,
-    });
-    const backward: Fields = {
-      ...forward, out: given("out"), lse: given("lse"), dout: m.real([layout.rows, 6, d]),
-      dqkv: m.output([layout.rows, 10, d]),
-    };
-    for (const [op, fields] of [["AttentionForward", forward], ["AttentionBackward", backward]] as const) {
+    const groups = wanted ? [{ prompt: 200, answers: [100, 90] }] : [{ prompt: 90 }];
+    for (const [op, fields] of bothWays(groups, d, window)) {
       expect([op, isHoppers(op, fields, true)]).toEqual([op, wanted]);
       expect([op, isHoppers(op, fields, false)]).toEqual([op, false]);
+    }
+  });
+
+  // As on 8.9 and 12.0, a block has 99 KiB of shared memory.
+  test.each([64, 128, 256])("cuda-sim of compute capability 8.6: D=%i", (d) => {
+    const backend = ops.create({ name: "cuda-sim", compute: 86 });
+    for (const [op, fields] of bothWays([{ prompt: 70, answers: [65, 3] }], d, 0)) {
+      const { results: got } = execute(backend, op, fields, { dtype: "bfloat16", aligned: true });
+      const { results: truth } = execute(reference, op, fields, { dtype: "float32" });
+      const { results: inSameType } = execute(reference, op, fields, { dtype: "bfloat16" });
+      for (const [name, wanted] of Object.entries(truth)) {
+        const limit = errorLimit(wanted as Float64Array, inSameType[name] as Float64Array, Math.max(d, 138 * 3));
+        expect(largestError(got[name] as Float64Array, wanted as Float64Array)).toBeLessThanOrEqual(limit);
+      }
     }
   });
 });

@@ -12,8 +12,21 @@
 namespace {
 
 constexpr size_t kMemory = size_t{1} << 34;
-constexpr size_t kMostShared = 227 * 1024, kSharedUnasked = 48 * 1024;
+constexpr size_t kSharedUnasked = 48 * 1024;
 constexpr size_t kAlignment = 256;
+
+long compute_capability() { return cudasim::setting("CUDASIM_COMPUTE", 90); }
+
+/// Dynamic shared memory that a block may ask for.
+size_t most_shared() {
+  switch (compute_capability()) {
+    case 80:
+    case 87: return 163 * 1024;
+    case 90:
+    case 100: return 227 * 1024;
+    default: return 99 * 1024;  // 8.6, 8.9, 12.0
+  }
+}
 
 /// What kernels asked for by cudaFuncSetAttribute.
 struct Asked {
@@ -35,7 +48,7 @@ long setting(const char* variable, long otherwise) {
 }
 
 cudaError_t set_function_attribute(const void* function, cudaFuncAttribute, int value) {
-  if (value < 0 || static_cast<size_t>(value) > kMostShared) return cudaErrorInvalidValue;
+  if (value < 0 || static_cast<size_t>(value) > most_shared()) return cudaErrorInvalidValue;
   std::lock_guard guard(asked().lock);
   asked().shared_bytes[function] = static_cast<size_t>(value);
   return cudaSuccess;
@@ -55,9 +68,9 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  const int capability = static_cast<int>(cudasim::setting("CUDASIM_COMPUTE", 90));
+  const int capability = static_cast<int>(compute_capability());
   const int multiprocessors = static_cast<int>(cudasim::setting("CUDASIM_SMS", 2));
-  *properties = {"simulated GPU", capability / 10, capability % 10, multiprocessors, kMostShared, kMemory};
+  *properties = {"simulated GPU", capability / 10, capability % 10, multiprocessors, most_shared(), kMemory};
   return cudaSuccess;
 }
 

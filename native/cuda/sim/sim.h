@@ -4,7 +4,7 @@
 //   CUDASIM_THREADS    machine threads for blocks (default: every processor; under a sanitizer always 1)
 //   CUDASIM_ORDER      order of a block's threads: 0 ascending, 1 descending, any other number a seed
 //   CUDASIM_SMS        multiprocessors that the device claims to have (default 2)
-//   CUDASIM_COMPUTE    compute capability that it claims to have, 80 or 90 (default 90)
+//   CUDASIM_COMPUTE    compute capability that it claims to have, such as 80, 86 or 90 (default 90)
 //   CUDASIM_HOST_ACCESS  set: host code may touch device memory (see device_memory.h)
 #pragma once
 

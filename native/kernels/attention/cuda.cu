@@ -1,5 +1,7 @@
 // Attention on the GPU: tiles are cut on the host (cuda_plan.h); bfloat16 runs on tensor cores, float32 plainly. No sum
 // depends on the order in which blocks run, and none on where a sequence lies in its batch.
+#include <algorithm>
+
 #include "cuda/cuda_backend.h"
 #include "kernels/attention/cuda_backward.cuh"
 #include "kernels/attention/cuda_forward.cuh"
@@ -26,6 +28,31 @@ void launch_tiles(void (*kernel)(const AttentionArguments<T>), int64_t blocks, i
   check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes), "attention");
   const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(parts));
   LAUNCH(kernel, grid, static_cast<unsigned>(threads), static_cast<size_t>(shared_bytes), stream, a);
+}
+
+/// The tensor-core kernels of the way back, where `most_shared` bytes of a block are enough for them. False, with
+/// nothing queued, where not: for heads over 128 on GPUs of 8.6, 8.9 and 12.x, whose blocks have 99 KiB.
+bool backward_on_tensor_cores(const AttentionArguments<bfloat16>& of_queries, int64_t query_blocks,
+                              const AttentionArguments<bfloat16>& of_keys, int64_t key_blocks, int most_shared,
+                              cudaStream_t stream) {
+  return visit_head_dim(of_keys.d, [&](auto dim) {
+    using Shapes = AttentionShapes<dim()>;
+    constexpr int kTiles = Shapes::kQueryTiles, kKeys = Shapes::kQueryKeys;
+    constexpr int kKeyTiles = Shapes::kKeyTiles, kParts = Shapes::kColumnParts;
+    constexpr int kQueries = Shapes::kKeyQueries, kFew = Shapes::kFewKeyQueries;
+    using OfQueries = BackwardQueriesShape<dim(), kTiles, kKeys>;
+    using OfKeys = BackwardKeysShape<dim(), kKeyTiles, kQueries, kParts>;
+    using OfFewKeys = BackwardKeysShape<dim(), kKeyTiles, kFew, kParts>;
+    if (std::max(OfQueries::kSharedBytes, OfFewKeys::kSharedBytes) > most_shared) return false;
+    launch_tiles(attention_backward_queries_kernel<dim(), kTiles, kKeys>, query_blocks, 1, OfQueries::kThreads,
+                 OfQueries::kSharedBytes, stream, of_queries);
+    const bool few = OfKeys::kSharedBytes > most_shared;
+    launch_tiles(few ? attention_backward_keys_kernel<dim(), kKeyTiles, kFew, kParts>
+                     : attention_backward_keys_kernel<dim(), kKeyTiles, kQueries, kParts>,
+                 key_blocks, 1, OfKeys::kThreads, few ? OfFewKeys::kSharedBytes : OfKeys::kSharedBytes, stream,
+                 of_keys);
+    return true;
+  });
 }
 
 /// Blocks that share a tile and a head in the plain kernels.
@@ -84,18 +111,9 @@ void CudaBackend::compute(const AttentionBackward& op) {
     of_queries.tiles = tiles + cut.forward();
     of_keys.tiles = of_queries.tiles + cut.backward_queries();
     if constexpr (std::is_same_v<T, bfloat16>) {
-      if (on_tensor_cores(op.qkv.dtype, a.d, op.scale)) {
-        visit_head_dim(a.d, [&](auto dim) {
-          using Shapes = AttentionShapes<dim()>;
-          constexpr int kTiles = Shapes::kQueryTiles, kKeys = Shapes::kQueryKeys;
-          using OfQueries = BackwardQueriesShape<dim(), kTiles, kKeys>;
-          launch_tiles(attention_backward_queries_kernel<dim(), kTiles, kKeys>, query_blocks, 1, OfQueries::kThreads,
-                       OfQueries::kSharedBytes, stream_, of_queries);
-          constexpr int kKeyTiles = Shapes::kKeyTiles, kQueries = Shapes::kKeyQueries, kParts = Shapes::kColumnParts;
-          using OfKeys = BackwardKeysShape<dim(), kKeyTiles, kQueries, kParts>;
-          launch_tiles(attention_backward_keys_kernel<dim(), kKeyTiles, kQueries, kParts>, key_blocks, 1,
-                       OfKeys::kThreads, OfKeys::kSharedBytes, stream_, of_keys);
-        });
+      const int most_shared = static_cast<int>(properties_.sharedMemPerBlockOptin);
+      if (on_tensor_cores(op.qkv.dtype, a.d, op.scale) &&
+          backward_on_tensor_cores(of_queries, query_blocks, of_keys, key_blocks, most_shared, stream_)) {
         return;
       }
     }

@@ -8,33 +8,34 @@
 namespace selfrefine::cuda {
 
 /// Register tiles (16 rows each) of a warp and the other side's rows of a step, for head_dim up to kDim. More register
-/// tiles read shared memory less often; the sums, kDim floats a row, set the limit.
+/// tiles read shared memory less often; the sums, kDim floats a row, set the limit. kFewKeyQueries: instead of
+/// kKeyQueries where a block gets less shared memory than on 8.0 and 9.0.
 template <int kDim>
 struct AttentionShapes;
 template <>
 struct AttentionShapes<32> {
   static constexpr int kForwardTiles = 2, kForwardKeys = 64, kQueryTiles = 2, kQueryKeys = 64;
-  static constexpr int kKeyTiles = 2, kKeyQueries = 32, kColumnParts = 1;
+  static constexpr int kKeyTiles = 2, kKeyQueries = 32, kFewKeyQueries = 32, kColumnParts = 1;
 };
 template <>
 struct AttentionShapes<64> {
   static constexpr int kForwardTiles = 2, kForwardKeys = 64, kQueryTiles = 2, kQueryKeys = 32;
-  static constexpr int kKeyTiles = 2, kKeyQueries = 32, kColumnParts = 1;
+  static constexpr int kKeyTiles = 2, kKeyQueries = 32, kFewKeyQueries = 32, kColumnParts = 1;
 };
 template <>
 struct AttentionShapes<96> {
   static constexpr int kForwardTiles = 2, kForwardKeys = 32, kQueryTiles = 2, kQueryKeys = 32;
-  static constexpr int kKeyTiles = 1, kKeyQueries = 64, kColumnParts = 1;
+  static constexpr int kKeyTiles = 1, kKeyQueries = 64, kFewKeyQueries = 64, kColumnParts = 1;
 };
 template <>
 struct AttentionShapes<128> {
   static constexpr int kForwardTiles = 2, kForwardKeys = 32, kQueryTiles = 2, kQueryKeys = 32;
-  static constexpr int kKeyTiles = 1, kKeyQueries = 64, kColumnParts = 1;
+  static constexpr int kKeyTiles = 1, kKeyQueries = 64, kFewKeyQueries = 32, kColumnParts = 1;
 };
 template <>
 struct AttentionShapes<256> {
   static constexpr int kForwardTiles = 1, kForwardKeys = 32, kQueryTiles = 1, kQueryKeys = 32;
-  static constexpr int kKeyTiles = 1, kKeyQueries = 32, kColumnParts = 2;
+  static constexpr int kKeyTiles = 1, kKeyQueries = 32, kFewKeyQueries = 32, kColumnParts = 2;
 };
 
 /// Whether the tensor-core kernels take it: scores that grow with q.k, and a head that fits in registers.

@@ -28,7 +28,7 @@ interface BackendOptions {
   cublaslt?: string;
   /** The file that remembers cuBLASLt's algorithms, or "off". */
   cublasltChoices?: string;
-  /** Compute capability of the simulated GPU: 90, or 80 for one without Hopper's instructions. */
+  /** Compute capability of the simulated GPU: 90, or 80 or 86 for one without Hopper's instructions. */
   compute?: number;
 }
 
