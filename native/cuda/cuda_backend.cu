@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "cuda/recording.h"
 #include "cuda/tensor_map.h"
 
 namespace selfrefine {
@@ -147,6 +148,7 @@ std::shared_ptr<void> CudaBackend::allocate(const char* arena, size_t bytes) {
   }
   check_cuda(status, arena);
   std::shared_ptr<void> owner(memory, [ranges = device_ranges_](void* p) {
+    const std::lock_guard waits(recording_lock());
     ranges->remove(p);
     cudaFree(p);
   });
@@ -167,6 +169,7 @@ std::shared_ptr<void> CudaBackend::allocate_shared(const char* arena, size_t byt
   check_cuda(status, arena);
   std::memset(memory, 0, bytes);
   return {memory, [](void* p) {
+    const std::lock_guard waits(recording_lock());
     cudaDeviceSynchronize();  // ops queued before an error may still read it
     cudaFreeHost(p);
   }};

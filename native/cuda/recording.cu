@@ -3,6 +3,11 @@
 
 namespace selfrefine {
 
+std::recursive_mutex& recording_lock() {
+  static auto& lock = *new std::recursive_mutex;  // outlives memory that is freed at the end of the process
+  return lock;
+}
+
 CudaRecording::~CudaRecording() {
   cudaStreamSynchronize(backend_.stream_);
   forget();
@@ -27,6 +32,7 @@ void CudaRecording::run(const std::function<void()>& work) {
 }
 
 void CudaRecording::record(const std::function<void()>& work) {
+  const std::lock_guard alone(recording_lock());
   cudaGraph_t captured{};
   // Only this thread's calls count: others may use CUDA meanwhile.
   check_cuda(cudaStreamBeginCapture(backend_.stream_, cudaStreamCaptureModeThreadLocal), "recording");

@@ -2,9 +2,15 @@
 // the GPU; a graph is one.
 #pragma once
 
+#include <mutex>
+
 #include "cuda/cuda_backend.h"
 
 namespace selfrefine {
+
+/// Held while a stream is recorded, and by who waits for the whole device, which CUDA forbids meanwhile on any thread:
+/// memory is freed on others than the one that records.
+std::recursive_mutex& recording_lock();
 
 class CudaRecording final : public Recording {
  public:
