@@ -12,14 +12,14 @@ namespace selfrefine::cuda {
 template <int kN, int kStages>
 struct HopperTile {
   static constexpr int m = 128, n = kN, k = 64, stages = kStages;
-  static constexpr int threads = 384, consumer_warps = 8;
+  static constexpr int threads = 384, consumer_warps = 8, given = 40, taken = 232;  // registers of a thread
   static constexpr int group_elements = 64 * k;  // 64 rows of a, or 64 columns of either operand if transposed
   static constexpr int stage_elements = (m + kN) * k, stage_bytes = stage_elements * 2;
   /// Each warp ends its sums 16 x 32 at a time through shared memory; the pitch spreads rows over the banks.
   static constexpr int slab_columns = 32, slab_pitch = slab_columns + 8, slab_floats = 16 * slab_pitch;
   static constexpr int slabs_at = kStages * stage_bytes, barriers_at = slabs_at + consumer_warps * slab_floats * 4;
   static constexpr int shared_bytes = barriers_at + 2 * kStages * 8;
-  static_assert(kN % 64 == 0 && kN <= 256 && shared_bytes <= 227 * 1024);
+  static_assert(kN % 64 == 0 && kN <= 256 && shared_bytes <= 227 * 1024 && registers_suffice(threads, given, taken));
 };
 
 struct HopperTask {
@@ -180,10 +180,10 @@ __global__ void __launch_bounds__(Tile::threads, 1) gemm_hopper(const __grid_con
   }
   __syncthreads();
   if (threadIdx.x < 128) {
-    give_registers<40>();
+    give_registers<Tile::given>();
     if (threadIdx.x == 0) produce<Tile, kTransposeA, kTransposeB>(all, ring);
   } else {
-    take_registers<232>();
+    take_registers<Tile::taken>();
     consume<Tile, kTransposeA, kTransposeB>(all, ring);
   }
 #endif

@@ -100,14 +100,23 @@ __device__ __forceinline__ void mbarrier_arrive_expect(uint64_t* barrier, int by
                         : "memory");
 }
 
+/// A wait of 9 to 13 seconds, %globaltimer_hi counting 4.3 at a time, has no end: an error, not a GPU that hangs.
 __device__ __forceinline__ void mbarrier_wait(uint64_t* barrier, int parity) {
   SELFREFINE_HOPPER_ASM(
       "{\n"
       ".reg .pred over;\n"
+      ".reg .b32 begin, now;\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n"
+      "@over bra done;\n"
+      "mov.u32 begin, %%globaltimer_hi;\n"
       "again:\n"
       "mbarrier.try_wait.parity.shared::cta.b64 over, [%0], %1;\n"
       "@over bra done;\n"
-      "bra again;\n"
+      "mov.u32 now, %%globaltimer_hi;\n"
+      "sub.u32 now, now, begin;\n"
+      "setp.lt.u32 over, now, 3;\n"
+      "@over bra again;\n"
+      "trap;\n"
       "done:\n"
       "}" ::"r"(shared_address(barrier)),
       "r"(parity)
@@ -154,6 +163,12 @@ __device__ __forceinline__ void take_registers() {
 }
 
 #endif
+
+/// Whether what one warpgroup of a block alone on its multiprocessor gives back is enough for all others: else these
+/// would wait for ever. A thread has its share of the 65536 registers when the kernel starts.
+constexpr bool registers_suffice(int threads, int given, int taken) {
+  return given * 128 + taken * (threads - 128) <= 65536 / threads / 8 * 8 * threads;
+}
 
 /// A ring of stages that one side fills and the other empties: which is next, and in which turn.
 template <int kStages>

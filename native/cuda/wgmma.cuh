@@ -27,9 +27,9 @@ __device__ __forceinline__ uint64_t wgmma_operand(uint32_t address, int block_by
 
 inline uint32_t matrix_address(const void* shared) { return cudasim::shared_offset(shared); }
 
-/// The sums or operands in registers have been written: before the next product, also the first.
-template <typename... Sums>
-void wgmma_fence(Sums&...) {
+/// The sums and operands in registers, all given, have been written: before the next product, also the first.
+template <typename... Registers>
+void wgmma_fence(Registers&...) {
   cudasim::wgmma_fence();
 }
 /// Ends a group of products.
@@ -61,16 +61,21 @@ void wgmma(float (&d)[kN / 2], const uint32_t (&a)[4], uint64_t b, bool accumula
 
 __device__ __forceinline__ uint32_t matrix_address(const void* shared) { return shared_address(shared); }
 
-/// Keeps the compiler from moving accesses to the sums across this place.
+/// Keeps the compiler from moving accesses to the registers across this place.
 template <int kCount>
 __device__ __forceinline__ void pin_registers(float (&d)[kCount]) {
 #pragma unroll
   for (int i = 0; i < kCount; ++i) SELFREFINE_HOPPER_ASM("" : "+f"(d[i])::"memory");
 }
+template <int kSteps>
+__device__ __forceinline__ void pin_registers(uint32_t (&a)[1][kSteps][4]) {
+#pragma unroll
+  for (int i = 0; i < 4 * kSteps; ++i) SELFREFINE_HOPPER_ASM("" : "+r"(a[0][i / 4][i % 4])::"memory");
+}
 
-template <typename... Sums>
-__device__ __forceinline__ void wgmma_fence(Sums&... sums) {
-  (pin_registers(sums), ...);
+template <typename... Registers>
+__device__ __forceinline__ void wgmma_fence(Registers&... registers) {
+  (pin_registers(registers), ...);
   SELFREFINE_HOPPER_ASM("wgmma.fence.sync.aligned;" ::: "memory");
 }
 

@@ -22,7 +22,7 @@ struct HopperBackward {
   static constexpr int kStatisticsAt = kSlabsAt + kWarps * kSlab;
   static constexpr int kGatesAt = kStatisticsAt + kStages * kOthers * 4;
   static constexpr int kSharedBytes = 2 * kGatesAt + Gates<1>::kBytes + StageGates::kBytes;
-  static_assert(kSharedBytes <= kLargestShared);
+  static_assert(kSharedBytes <= kLargestShared && registers_suffice(kThreads, kGiven, kTaken));
 };
 
 /// A block's shared memory: the two tiles of its own rows, and stages of two tiles of the others'.
@@ -128,7 +128,7 @@ __device__ __forceinline__ void sum_for_queries(const HopperAttention& all, cons
       }
       uint32_t weights[1][kKeys / 16][4];
       to_weights(weights, scores);
-      wgmma_fence(flat(sums));
+      wgmma_fence(flat(sums), weights);
       start_sums<typename Shape::Other>(sums, weights, keys);
       wgmma_wait<0>(flat(sums));
       memory.gates.release(place);
@@ -216,7 +216,7 @@ __device__ __forceinline__ void sum_for_keys(const HopperAttention& all, const B
           }
         }
         to_weights(operands, weights);
-        wgmma_fence(flat(dvalues));
+        wgmma_fence(flat(dvalues), operands);
         start_sums<typename Shape::Other>(dvalues, operands, douts);
         wgmma_wait<1>(flat(dweights));
 #pragma unroll
@@ -225,7 +225,7 @@ __device__ __forceinline__ void sum_for_keys(const HopperAttention& all, const B
           for (int e = 0; e < 4; ++e) weights[0][n][e] *= dweights[0][n][e] - its[n * 8 + e % 2].y;
         }
         to_weights(doperands, weights);
-        wgmma_fence(flat(dkeys));
+        wgmma_fence(flat(dkeys), doperands);
         start_sums<typename Shape::Other>(dkeys, doperands, queries);
         wgmma_wait<0>(flat(dkeys), flat(dvalues));
       }

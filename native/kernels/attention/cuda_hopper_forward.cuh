@@ -20,7 +20,7 @@ struct HopperForward {
   static constexpr int kSlabsAt = kValuesAt + kStages * Keys::kElements, kSlab = 16 * kLine<kDim>;
   static constexpr int kGatesAt = kSlabsAt + kWarps * kSlab;
   static constexpr int kSharedBytes = 2 * kGatesAt + Gates<1>::kBytes + 2 * KeyGates::kBytes;
-  static_assert(kSharedBytes <= kLargestShared);
+  static_assert(kSharedBytes <= kLargestShared && registers_suffice(kThreads, kGiven, kTaken));
 };
 
 /// A block's shared memory.
@@ -107,7 +107,7 @@ __device__ __forceinline__ void attend_forward(const HopperAttention& all, const
       for (int step = 1; step < mine; ++step) {
         start();
         memory.value_gates.wait_full(value);
-        wgmma_fence(flat(sums));
+        wgmma_fence(flat(sums), weights);
         start_sums<typename Shape::Keys>(sums, weights, memory.values_of(value.stage));
         wgmma_wait<1>(flat(scores));
         memory.key_gates.release(key);
@@ -122,7 +122,7 @@ __device__ __forceinline__ void attend_forward(const HopperAttention& all, const
       }
       memory.query_gate.release(query);
       memory.value_gates.wait_full(value);
-      wgmma_fence(flat(sums));
+      wgmma_fence(flat(sums), weights);
       start_sums<typename Shape::Keys>(sums, weights, memory.values_of(value.stage));
       wgmma_wait<0>(flat(sums));
       memory.value_gates.release(value);
