@@ -2,7 +2,7 @@
 // second run, with another number of threads, with frozen weights, where outputs may share memory with inputs and where
 // indices lie in the backend's own memory, and nothing written outside of the outputs.
 import { describe, expect, test } from "@jest/globals";
-import { backends, missingBackends, ops, reference, type BackendUnderTest } from "./support/backends";
+import { backends, missingBackends, ops, productBackends, reference, type BackendUnderTest } from "./support/backends";
 import { makerOf, type OpCase } from "./support/case";
 import { reals, type Real } from "./support/dtype";
 import { execute, sameBits, type ExecuteOptions, type Outcome } from "./support/execute";
@@ -101,11 +101,14 @@ test("every op has cases", () => {
   expect(opCases.filter(({ op }) => !ops.names.includes(op))).toEqual([]);
 });
 
+const hasProducts = (op: string): boolean => /^(Matmul|LmHead|Lora)/.test(op);
+
 /** Hopper has kernels of its own for these ops alone; the others are the same on a GPU before it. */
-const hasHopperKernels = (op: string): boolean => /^(Matmul|LmHead|Lora|AttentionForward|AttentionBackward)/.test(op);
+const hasHopperKernels = (op: string): boolean => hasProducts(op) || /^Attention(Forward|Backward)/.test(op);
 
 describe.each([...byOp.keys()])("%s", (op) => {
-  const tested = backends.filter(({ isBeforeHopper }) => !isBeforeHopper || hasHopperKernels(op));
+  const all = hasProducts(op) ? productBackends : backends;
+  const tested = all.filter(({ isBeforeHopper }) => !isBeforeHopper || hasHopperKernels(op));
   describe.each(reals)("%s", (dtype) => {
     for (const opCase of byOp.get(op) ?? []) {
       test.each(tested)(`${opCase.name} on $label`, (backend) => checkCase(backend, opCase, dtype));

@@ -81,6 +81,11 @@ function variants(name: string): BackendUnderTest[] {
 
 export const backends: BackendUnderTest[] = allNames.filter((name) => present.includes(name)).flatMap(variants);
 
-export const fastBackends = backends.filter((backend) => !backend.isReference);
+/** Where cuBLASLt is found it takes most products of a GPU: our own kernels for them are tested all the same. */
+export const productBackends: BackendUnderTest[] = [
+  ...backends, ...(present.includes("cuda") ? [underTest("cuda", "own", { cublaslt: "off" })] : []),
+];
+
+export const fastBackends = productBackends.filter((backend) => !backend.isReference);
 
 export const reference = ops.create({ name: "reference" });
