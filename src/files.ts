@@ -51,6 +51,32 @@ export function expectPath(path: unknown, argument: string, wanted: string): voi
   fail("ERR_INVALID_ARGUMENT", `${argument} is ${JSON.stringify(path)}, wanted ${wanted}`, { argument });
 }
 
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then((entry) => entry.isDirectory(), () => false);
+}
+
+/**
+ * Makes a directory and those above it that are missing; one that stands there already is kept.
+ * Node's own recursive mkdir never ends, whatever the signal, where a file system such as /proc says ENOENT in a
+ * directory that exists: here every level is tried once.
+ * @throws ERR_IO that `action` failed on `named`
+ */
+export async function makeDirectory(path: string, action = "make", named = path): Promise<void> {
+  const missing: string[] = [];
+  for (let at = resolve(path); !(await isDirectory(at)) && at !== dirname(at); at = dirname(at)) missing.unshift(at);
+  for (const directory of missing) {
+    try {
+      await mkdir(directory);
+    } catch (error) {
+      if (await isDirectory(directory)) continue; // made by another process meanwhile
+      if (codeOf(error) !== "ENOENT") throw ioError(error, action, named);
+      const parent = dirname(directory);
+      fail("ERR_IO", `cannot ${action} ${named}: no directory can be made in ${parent}; choose another place`,
+        { path: named, errno: "ENOENT" }, error);
+    }
+  }
+}
+
 function temporarySibling(path: string): string {
   return join(dirname(path), `.${basename(path)}.tmp-${ownMark()}-${randomBytes(4).toString("hex")}`);
 }
@@ -68,7 +94,7 @@ export async function writeFileAtomic(
   const temporary = temporarySibling(target);
   const chunks = typeof data === "string" || ArrayBuffer.isView(data) ? [data] : data;
   try {
-    await mkdir(dirname(target), { recursive: true });
+    await makeDirectory(dirname(target), "write", path);
     const handle = await open(temporary, "wx");
     try {
       for await (const chunk of chunks) await handle.writeFile(chunk);
@@ -197,7 +223,8 @@ export async function atomicDirectory<T>(
       fail("ERR_IO", `cannot write ${path}: it exists already; remove it or choose another name`, { path });
     }
     await sweep(target);
-    await mkdir(temporary, { recursive: true });
+    await makeDirectory(dirname(target), "write", path);
+    await mkdir(temporary);
     const result = await fill(temporary);
     await syncTree(temporary);
     await swapIn(temporary, target);

@@ -1,10 +1,10 @@
 // The state of an unfinished training on disk: the weights as exactly as they are known and both AdamW moments as one
 // safetensors file, the loop's place as JSON. A checkpoint's name appears when it is whole; older ones go only after
 // that, so a crash at any moment leaves one that can be continued. It does NOT know what is being trained.
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fail } from "../errors";
-import { atomicDirectory, ioError, isTemporary, readJson, stableJson, writeFileAtomic } from "../files";
+import { atomicDirectory, ioError, isTemporary, makeDirectory, readJson, stableJson, writeFileAtomic } from "../files";
 import type { DType, StateArenas } from "../native";
 import { buildHeader, readHeader } from "./safetensors";
 
@@ -37,7 +37,7 @@ const PROGRESS_FILE = "progress.json";
 async function checkpointsIn(directory: string): Promise<{ path: string; step: number }[]> {
   let names: string[];
   try {
-    await mkdir(directory, { recursive: true });
+    await makeDirectory(directory);
     names = await readdir(directory);
   } catch (error) {
     throw ioError(error, "read", directory);

@@ -1,5 +1,4 @@
 // Verb: a teacher's demonstrations as a file.
-import { mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { z } from "zod";
 import { flagsOf, givenOptions } from "../config/flags";
@@ -8,7 +7,7 @@ import { generationOptions } from "../config/options";
 import { teacherOptions } from "../config/run-options";
 import { teacherRules } from "../config/teacher-rules";
 import { writeJsonl } from "../data/jsonl";
-import { ioError } from "../files";
+import { makeDirectory } from "../files";
 import { takeLock } from "../lock";
 import { percent } from "../report/format";
 import { demonstrate } from "../teacher/demonstrations";
@@ -38,9 +37,7 @@ const rules = [
 
 /** One process at a time asks for an output: two would append to the same file of answers. */
 async function locked<T>(output: string, use: () => Promise<T>): Promise<T> {
-  await mkdir(dirname(output), { recursive: true }).catch((error: unknown) => {
-    throw ioError(error, "make", dirname(output));
-  });
+  await makeDirectory(dirname(output));
   const unlock = await takeLock(`${output}.lock`, `writing ${output}`);
   try {
     return await use();

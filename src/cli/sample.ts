@@ -1,5 +1,5 @@
 // Verb: reasoning paths of a model, of a task's questions or of prompts in a file.
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { flagsOf, givenOptions } from "../config/flags";
 import { generationRules } from "../config/effects";
@@ -11,6 +11,7 @@ import { parsePromptRecord, type PromptRecord } from "../data/prompt-records";
 import { JsonlWriter, readJsonl, writeJsonl } from "../data/jsonl";
 import type { SampledPath } from "../data/records";
 import { fail } from "../errors";
+import { makeDirectory } from "../files";
 import type { Model } from "../model";
 import { decisiveDecoding, effectiveDecoding } from "../run/effective";
 import { asked } from "../run/stages/rows";
@@ -95,7 +96,7 @@ async function drawPrompts(
   work: string,
 ): Promise<Completed[]> {
   const partial = join(scratchDirectory(work), "completions.partial.jsonl");
-  await mkdir(scratchDirectory(work), { recursive: true });
+  await makeDirectory(scratchDirectory(work));
   const writer = await JsonlWriter.open(partial); // cuts a half-written last line off
   const finished = new Map<number, Completed>();
   const begun = new Map<number, Completed>();

@@ -1,13 +1,13 @@
 // Training on files, for the verbs sft and dpo: rows with file and line, audit, progress, a work directory
 // beside the output that an interrupted training is continued from. It does NOT know losses.
-import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
+import { copyFile, readFile, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Options } from "yargs";
 import type { Encoded, EncodedPair, EncodedSft, Named } from "../data/encode";
 import type { Place } from "../data/formats";
 import { streamRecords } from "../data/table";
 import { fail } from "../errors";
-import { ioError, swapIn, syncTree } from "../files";
+import { ioError, makeDirectory, swapIn, syncTree } from "../files";
 import type { Model } from "../model";
 import { stepDetail } from "./follow-run";
 import type { StageEvent } from "../run/events";
@@ -83,7 +83,7 @@ async function publish(work: string, output: string): Promise<void> {
   try {
     await copyFile(join(work, "log.jsonl"), join(work, MODEL_DIRECTORY, "training-log.jsonl"));
     await syncTree(work);
-    await mkdir(dirname(output), { recursive: true });
+    await makeDirectory(dirname(output));
     await swapIn(join(work, MODEL_DIRECTORY), output);
     await rm(work, { recursive: true, force: true });
   } catch (error) {

@@ -1,10 +1,10 @@
 // Where a verb keeps unfinished work, beside its output: found again only by the same command on the same
 // inputs, so that half of one thing is never joined to half of another. It does NOT know what work it is.
 import { existsSync } from "node:fs";
-import { mkdir, readdir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fail } from "../errors";
-import { hashJson, ioError, readJson, writeFileAtomic } from "../files";
+import { hashJson, makeDirectory, readJson, writeFileAtomic } from "../files";
 import { takeLock } from "../lock";
 import { scratchDirectory } from "../run/store";
 
@@ -19,9 +19,7 @@ export async function inWork<T>(
   use: (work: string) => Promise<T>,
 ): Promise<T> {
   const work = `${output}.work`;
-  await mkdir(work, { recursive: true }).catch((error: unknown) => {
-    throw ioError(error, "make", work);
-  });
+  await makeDirectory(work);
   const unlock = await takeLock(join(work, "lock"), `writing ${output}`);
   try {
     await claim(work, hashJson(identity));

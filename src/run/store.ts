@@ -2,10 +2,11 @@
 // the same work is never done twice and a finished directory is never half-written. Work in progress lives in
 // a directory of its own, where a stage may leave checkpoints and find them again after an interruption. It
 // does NOT know what stages do.
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import {
-  hashJson, ioError, isTemporary, readJson, recoverSwap, sha256File, stableJson, syncTree, writeFileAtomic,
+  hashJson, ioError, isTemporary, makeDirectory, readJson, recoverSwap, sha256File, stableJson, syncTree,
+  writeFileAtomic,
 } from "../files";
 import { takeLock } from "../lock";
 
@@ -118,9 +119,7 @@ export class StageStore {
     const base = { name: spec.name, key, directory };
     if (await exists(directory)) return { ...base, cached: true, seconds: await recordedSeconds(directory) };
     const work = this.workDirectory(spec);
-    await mkdir(work, { recursive: true }).catch((error: unknown) => {
-      throw ioError(error, "make", work);
-    });
+    await makeDirectory(work);
     const unlock = await takeLock(join(work, LOCK), LOCKED_FOR);
     const before = await recordedSeconds(work);
     const started = Date.now();
@@ -164,7 +163,7 @@ export class StageStore {
   private async publish(work: string, directory: string): Promise<void> {
     try {
       await syncTree(work);
-      await mkdir(join(this.root, "stages"), { recursive: true });
+      await makeDirectory(join(this.root, "stages"));
       await rename(work, directory); // with the lock in it: until then nobody else may enter
       await rm(join(directory, LOCK), { force: true });
     } catch (error) {

@@ -1,10 +1,10 @@
 // Text to ids and back, as the checkpoint's own tokenizer.json says, over @huggingface/tokenizers.
 // Adds what training needs and that library lacks: which ids begin and end a sequence, encoding of a text that
 // continues another one, the exact bytes of each token, a fingerprint. Prompts and templates are NOT known here.
-import { copyFile, mkdir } from "node:fs/promises";
+import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fail, messageOf } from "../errors";
-import { expectPath, hashJson, ioError, stableJson, writeFileAtomic } from "../files";
+import { expectPath, hashJson, ioError, makeDirectory, stableJson, writeFileAtomic } from "../files";
 import { TokenizerEngine as Engine } from "./libraries";
 import { layOut, type TokenBytes, tokenByteRule } from "./token-bytes";
 import {
@@ -185,7 +185,7 @@ export class Tokenizer {
    */
   async save(directory: string): Promise<void> {
     try {
-      await mkdir(directory, { recursive: true });
+      await makeDirectory(directory);
       const from = this.directory;
       if (from !== null && (await fileExists(join(from, "tokenizer.json")))) await this.copyFiles(from, directory);
       else await this.writeFiles(directory);

@@ -3,12 +3,11 @@
 // Or its adapters are off, in each call of the engine alone. They are kept beside a training's checkpoints, since a
 // training that goes on, perhaps on another device, is measured against the same. It does NOT know losses.
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { DpoOptions } from "../config/options";
 import type { EncodedPair } from "../data/encode";
 import { packPairs } from "../data/packing";
-import { readJson, stableJson, writeFileAtomic } from "../files";
+import { makeDirectory, readJson, stableJson, writeFileAtomic } from "../files";
 import type { Model } from "../model";
 import type { BatchSize } from "../native";
 import type { ReferenceEvent } from "./events";
@@ -42,7 +41,7 @@ export async function keepReference(
   directory: string, identity: string, { chosen, rejected }: ReferenceLogps,
 ): Promise<void> {
   const kept: Kept = { identity, chosen: Array.from(chosen), rejected: Array.from(rejected) };
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   await writeFileAtomic(keptIn(directory), `${stableJson(kept)}\n`);
 }
 

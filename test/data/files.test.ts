@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import {
-  atomicDirectory, hashJson, ioError, readJson, readText, recoverSwap, sha256, sha256File, stableJson, writeFileAtomic,
+  atomicDirectory, hashJson, ioError, makeDirectory, readJson, readText, recoverSwap, sha256, sha256File, stableJson,
+  writeFileAtomic,
 } from "../../src/files";
 import { takeLock } from "../../src/lock";
 import { makerOf, ownMark } from "../../src/processes";
@@ -84,6 +85,29 @@ test("what killed processes left of a directory goes with the next writing of it
   const left = readdirSync(directory).filter((entry) => entry.includes("swept"));
   expect(left.sort()).toEqual([...others, "swept"].sort());
   for (const one of left) rmSync(at(one), { recursive: true });
+});
+
+describe("makeDirectory", () => {
+  const linux = process.platform === "linux" ? test : test.skip;
+
+  test("makes what is missing, twice or at once, and names what a file stands in the way of", async () => {
+    await Promise.all([1, 2, 3].map(() => makeDirectory(at("made", "by", "level"))));
+    await makeDirectory(at("made", "by", "level"));
+    expect(readdirSync(at("made", "by"))).toEqual(["level"]);
+    writeFileSync(at("made", "file"), "");
+    for (const name of ["file", join("file", "below")]) {
+      await expect(makeDirectory(at("made", name))).rejects.toMatchObject({
+        code: "ERR_IO", message: expect.stringContaining(`cannot make ${at("made", name)}: a `),
+      });
+    }
+  });
+
+  linux("ends where a file system makes no directories and does not say so", async () => {
+    const wanted = { code: "ERR_IO", message: expect.stringMatching(/cannot (make|write) .*: no directory can be made in \/proc; /) };
+    await expect(makeDirectory("/proc/selfrefine")).rejects.toMatchObject(wanted);
+    await expect(writeFileAtomic("/proc/selfrefine/a/b.json", "")).rejects.toMatchObject(wanted);
+    await expect(atomicDirectory("/proc/selfrefine/a", async () => undefined)).rejects.toMatchObject(wanted);
+  });
 });
 
 describe("marks of makers", () => {

@@ -1,10 +1,10 @@
 // Stage: the student's reasoning paths on the train questions, with the trigger and without. Finished prompts
 // are kept as they come, so that an interrupted stage goes on with the others; the file is put in order at
 // the end. It does NOT judge paths.
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { JsonlWriter, readJsonl, writeJsonl } from "../../data/jsonl";
 import type { SampledPath, SampleMode } from "../../data/records";
+import { makeDirectory } from "../../files";
 import { Model } from "../../model";
 import { type Asked, samplePaths, type SamplePathsOptions } from "../../refine/sample-paths";
 import type { TemplateName } from "../../text/templates";
@@ -78,7 +78,7 @@ export async function* drawPaths(
   work: string,
 ): AsyncGenerator<StageEvent, SampledPath[]> {
   const partial = join(scratchDirectory(work), PARTIAL_FILE);
-  await mkdir(scratchDirectory(work), { recursive: true });
+  await makeDirectory(scratchDirectory(work));
   const writer = await JsonlWriter.open(partial); // cuts a half-written last line off
   const finished = new FinishedPaths({ cot: n_cot, direct: n_direct });
   let flushed = Date.now();
