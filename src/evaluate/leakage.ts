@@ -50,25 +50,21 @@ export function findLeaks(
     keepFirst(exact, normalizeText(text), id);
     for (const run of ngrams(text, n)) keepFirst(runs, run, id);
   }
-  const texts = new Map(evaluated.map((one) => [one.id, one.text.trim()]));
-  const leaks = evaluated.flatMap((one) => findLeak(one, exact, runs, n))
-    .map((leak) => ({ ...leak, verbatim: verbatim.has(texts.get(leak.id) ?? "") }));
+  const same = new Set<string>();
+  const leaks = evaluated.flatMap((one) => {
+    const text = one.text.trim();
+    return findLeak(one, exact, runs, n).map((leak) => {
+      if (leak.kind === "exact" && verbatim.has(text)) same.add(text);
+      return { ...leak, verbatim: verbatim.has(text) };
+    });
+  });
   const equal = leaks.filter((leak) => leak.kind === "exact");
-  const same = equal.filter((leak) => leak.verbatim).map((leak) => texts.get(leak.id));
   return {
     train: train.length, evaluated: evaluated.length, n,
     exact: equal.length, exact_distinct: new Set(equal.map((leak) => leak.shared)).size,
-    verbatim_distinct: new Set(same).size,
+    verbatim_distinct: same.size,
     ngram: leaks.length - equal.length, leaks,
   };
-}
-
-/**
- * Only the numbers of each text, in order: for families made from templates, whose texts share long runs of words by
- * construction, `exact` over these tells whether a problem recurs in other clothes.
- */
-export function numbersOnly(texts: readonly LabelledText[]): LabelledText[] {
-  return texts.map(({ id, text }) => ({ id, text: (text.match(/\d+(?:\.\d+)?/g) ?? []).join(" ") }));
 }
 
 function findLeak(

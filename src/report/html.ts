@@ -37,7 +37,7 @@ function measured(summary: RunSummary): Html {
   );
   return html`<h2>What was measured</h2>
 <div class="scroll"><table><thead><tr><th>stage</th><th>time</th><th></th><th>key</th></tr></thead><tbody>${stages}</tbody>
-<caption>A key is the hash of a stage's options and inputs: equal keys, equal results, bit for bit, on the same device.</caption></table></div>
+<caption>A key is the hash of a stage's options and inputs: equal keys, equal results, bit for bit, on the same device and instruction set.</caption></table></div>
 <details><summary>configuration</summary><pre>${stableJson(summary.config, 2)}</pre></details>`;
 }
 

@@ -4,7 +4,7 @@ import { spell } from "../config/names";
 import type { PreferencePair } from "../data/records";
 import { fail } from "../errors";
 import { readJson } from "../files";
-import { chosenCompletions } from "../refine/rejection";
+import { chosenCompletions } from "../refine/chosen-completions";
 import { type PairReport, whyNoPairs } from "../refine/report";
 import type { RunContext } from "./context";
 import type { RunEvent } from "./events";
