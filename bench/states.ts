@@ -54,10 +54,9 @@ async function loadRows(): Promise<Rows> {
 
 function fresh({ tokenizer }: Rows, kind: Kind, seed: number, threads: number): Promise<Model> {
   return Model.create({
-    vocabSize: tokenizer.vocabSize, hiddenSize: 128, intermediateSize: 352, numHiddenLayers: 4, numAttentionHeads: 4,
-    numKeyValueHeads: 4, headDim: 32, rmsNormEps: 1e-5, ropeTheta: 1000, ropeScaling: null, ropeInterleaved: false,
-    tieWordEmbeddings: true, attentionBias: false, qkNorm: false, slidingWindow: null, maxPositionEmbeddings: 320,
-    bosTokenId: tokenizer.bosId, eosTokenIds: [...tokenizer.eosIds],
+    model_type: "llama", vocab_size: tokenizer.vocabSize, hidden_size: 128, intermediate_size: 352,
+    num_hidden_layers: 4, num_attention_heads: 4, num_key_value_heads: 4, head_dim: 32, rms_norm_eps: 1e-5,
+    rope_theta: 1000, tie_word_embeddings: true, max_position_embeddings: 320,
   }, tokenizer, { device: "cpu", threads, seed, ...kind });
 }
 

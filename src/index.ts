@@ -1,6 +1,7 @@
 // The public API: what `import { ... } from "selfrefine"` gives. Everything here is meant to stay.
 export { SelfRefineError, isSelfRefineError, type ErrorCode } from "./errors";
 export { Model, type CreateOptions, type FreshLora, type LoadOptions } from "./model";
+export type { HuggingFaceConfig } from "./checkpoint/model-config";
 export { Tokenizer } from "./text/tokenizer";
 export { trainBpe } from "./text/bpe-trainer";
 export { renderPrompt, TEMPLATE_NAMES, TRIGGER, type TemplateName } from "./text/templates";

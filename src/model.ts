@@ -6,6 +6,7 @@ import { atomicDirectory, expectPath, holds, recoverSwap } from "./files";
 import { baseAt, findBase, type BaseModel } from "./checkpoint/adapter-base";
 import { planRead, planWrite, writeModelConfig, type FilePlan } from "./checkpoint/huggingface";
 import { readLlama2c } from "./checkpoint/llama2c";
+import { modelConfigOf, type HuggingFaceConfig } from "./checkpoint/model-config";
 import {
   expectNoDropout, isAdapterDirectory, nativeLora, planAdapterRead, planAdapterWrite, readAdapterConfig,
   writeAdapterConfig, ADAPTER_WEIGHTS,
@@ -27,6 +28,7 @@ const INITIALIZER_RANGE = 0.02;
 
 export interface CreateOptions extends Partial<ModelOptions> {
   seed?: number;
+  /** Instead of the config's. */
   initializer_range?: number;
 }
 
@@ -128,11 +130,25 @@ export class Model {
     return model;
   }
 
-  /** A model with fresh random weights, a pure function of the seed. */
-  static async create(config: ModelConfig, tokenizer: Tokenizer, options: CreateOptions = {}): Promise<Model> {
-    const { seed = 0, initializer_range: std = INITIALIZER_RANGE, ...rest } = options;
-    const model = Model.allocate(config, tokenizer, rest, {}, null);
-    await native(() => model.native.initialize(seed, std));
+  /**
+   * A model with fresh random weights, a pure function of the seed.
+   * @param given the object of a Hugging Face config.json; BOS and EOS are the tokenizer's where it names none
+   * @throws ERR_CONFIG naming a key that is missing, misspelt or wrong; ERR_UNSUPPORTED; ERR_OUT_OF_MEMORY
+   */
+  static async create(given: HuggingFaceConfig, tokenizer: Tokenizer, options: CreateOptions = {}): Promise<Model> {
+    if (typeof (tokenizer as Partial<Tokenizer> | undefined)?.vocabSize !== "number") {
+      fail("ERR_INVALID_ARGUMENT", "Model.create: the second argument is no Tokenizer; Tokenizer.load reads one, trainBpe "
+        + "and Tokenizer.fromJson make one", { option: "tokenizer" });
+    }
+    const { seed = 0, initializer_range: std = given?.initializer_range ?? INITIALIZER_RANGE, ...rest } = options;
+    const parsed = modelConfigOf(given);
+    const config = {
+      ...parsed,
+      bosTokenId: given.bos_token_id === undefined ? tokenizer.bosId : parsed.bosTokenId,
+      eosTokenIds: given.eos_token_id === undefined ? [...tokenizer.eosIds] : parsed.eosTokenIds,
+    };
+    const model = Model.allocate(config, tokenizer, rest, { ...given, initializer_range: std }, null);
+    await model.orDispose(() => model.native.initialize(seed, std));
     return model;
   }
 

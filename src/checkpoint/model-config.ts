@@ -1,10 +1,56 @@
 // config.json of Hugging Face <-> the shape of our decoder, for the Llama family: Llama, Mistral, Qwen2, Qwen3.
 // What the engine does not compute is refused with its name: a model that loads and computes something else is the
 // worst outcome. It does NOT touch weights, nor generation_config.json.
-import { fail } from "../errors";
+import { nearestName } from "../config/names";
+import { fail, type ErrorCode } from "../errors";
 import type { ModelConfig, RopeScaling } from "../native";
 
 export type Json = Readonly<Record<string, unknown>>;
+
+/** The object of a Hugging Face config.json: the keys that are read here. Any others are kept when a model is saved. */
+export interface HuggingFaceConfig {
+  /** "llama", "mistral", "qwen2" or "qwen3"; not needed beside `architectures`. */
+  model_type?: string;
+  architectures?: readonly string[];
+  vocab_size: number;
+  hidden_size: number;
+  intermediate_size: number;
+  num_hidden_layers: number;
+  num_attention_heads: number;
+  /** null: as many as num_attention_heads; left out: what the class of transformers has. */
+  num_key_value_heads?: number | null;
+  head_dim?: number | null;
+  hidden_act?: string;
+  rms_norm_eps?: number;
+  max_position_embeddings?: number;
+  rope_theta?: number;
+  rope_scaling?: object | null;
+  /** Both of the former, as transformers 5 writes them. */
+  rope_parameters?: object | null;
+  attention_bias?: boolean;
+  mlp_bias?: boolean;
+  sliding_window?: number | null;
+  use_sliding_window?: boolean;
+  max_window_layers?: number;
+  layer_types?: readonly string[] | null;
+  tie_word_embeddings?: boolean;
+  bos_token_id?: number | null;
+  eos_token_id?: number | readonly number[] | null;
+  /** Standard deviation of fresh weights. */
+  initializer_range?: number;
+}
+
+/** Keys a misspelt one may have meant; typed so that none is forgotten. */
+const READ_KEYS = Object.keys({
+  model_type: 0, architectures: 0, vocab_size: 0, hidden_size: 0, intermediate_size: 0, num_hidden_layers: 0,
+  num_attention_heads: 0, num_key_value_heads: 0, head_dim: 0, hidden_act: 0, rms_norm_eps: 0,
+  max_position_embeddings: 0, rope_theta: 0, rope_scaling: 0, rope_parameters: 0, attention_bias: 0, mlp_bias: 0,
+  sliding_window: 0, use_sliding_window: 0, max_window_layers: 0, layer_types: 0, tie_word_embeddings: 0,
+  bos_token_id: 0, eos_token_id: 0, initializer_range: 0,
+} satisfies Record<keyof HuggingFaceConfig, 0>);
+
+/** Keys of transformers that look like a misspelling of one of those. */
+const OTHER_IDS = ["pad_token_id", "sep_token_id", "cls_token_id", "unk_token_id", "mask_token_id"];
 
 /** What differs between the classes of transformers: names, and the defaults of keys a config may leave out. */
 interface Architecture {
@@ -35,13 +81,13 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
 const MAX_SIZE = 2 ** 31 - 1;
 export const MAX_LAYERS = 4096;
 
-/** A config.json with the file's name, so that every complaint says where. */
+/** A config.json with the file's name, so that every complaint says where; `code` is that of a wrong value. */
 class Source {
-  constructor(readonly json: Json, readonly path: string) {}
+  constructor(readonly json: Json, readonly path: string, readonly code: ErrorCode) {}
 
   wrong(key: string, wanted: string): never {
     const got = JSON.stringify(this.json[key]) ?? "missing";
-    return fail("ERR_CHECKPOINT", `${this.path}: ${key} is ${got}, ${wanted} is wanted`, { path: this.path, key });
+    return fail(this.code, `${this.path}: ${key} is ${got}, ${wanted} is wanted`, { path: this.path, key });
   }
 
   unsupported(what: string): never {
@@ -105,7 +151,7 @@ function ropeOf(source: Source): Rope {
   if (typeof parameters !== "object" || parameters === null || Array.isArray(parameters)) {
     return source.wrong("rope_parameters", "an object");
   }
-  const rope = new Source({ rope_theta: source.json.rope_theta, ...parameters }, `${source.path}: rope`);
+  const rope = new Source({ rope_theta: source.json.rope_theta, ...parameters }, `${source.path}: rope`, source.code);
   const partial = rope.json.partial_rotary_factor ?? source.json.partial_rotary_factor ?? 1;
   if (partial !== 1) source.unsupported(`partial_rotary_factor ${JSON.stringify(partial)}`);
   return { theta: rope.positive("rope_theta", 10000), scaling: scalingOf(rope, source) };
@@ -162,10 +208,10 @@ function checkHeads(source: Source, config: ModelConfig): void {
 
 /**
  * The decoder a config.json describes. @throws ERR_UNSUPPORTED naming what is not computed, ERR_CHECKPOINT naming a key
- * whose value is missing or wrong
+ * whose value is missing or wrong (or another `code`, where it is no file's)
  */
-export function parseModelConfig(json: Json, path = "config.json"): ModelConfig {
-  const source = new Source(json, path);
+export function parseModelConfig(json: Json, path = "config.json", code: ErrorCode = "ERR_CHECKPOINT"): ModelConfig {
+  const source = new Source(json, path, code);
   const architecture = architectureOf(source);
   refuseWhatIsNotComputed(source, architecture);
   const hiddenSize = source.size("hidden_size");
@@ -197,6 +243,29 @@ export function parseModelConfig(json: Json, path = "config.json"): ModelConfig 
   };
   checkHeads(source, config);
   return config;
+}
+
+/** A file may hold any key; in a program's object one that is close to a key which is not there is a slip. */
+function refuseMisspelt(json: Json): void {
+  const missing = READ_KEYS.filter((key) => !Object.hasOwn(json, key));
+  for (const key of Object.keys(json).filter((name) => !READ_KEYS.includes(name) && !OTHER_IDS.includes(name))) {
+    const near = nearestName(key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), missing);
+    if (near !== undefined) fail("ERR_CONFIG", `config: no such key as ${key}; did you mean ${near}?`, { key });
+  }
+}
+
+/**
+ * The decoder that a program's object describes, as parseModelConfig of a file with the same keys. @throws ERR_CONFIG
+ * naming a key that is missing, misspelt or wrong; ERR_UNSUPPORTED
+ */
+export function modelConfigOf(given: HuggingFaceConfig): ModelConfig {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    fail("ERR_CONFIG", `config is ${JSON.stringify(given)}, wanted the object of a Hugging Face config.json`);
+  }
+  const json = { ...given };
+  refuseMisspelt(json);
+  new Source(json, "config", "ERR_CONFIG").positive("initializer_range", 1);
+  return parseModelConfig(json, "config", "ERR_CONFIG");
 }
 
 /** The class of transformers that computes this decoder. @throws ERR_UNSUPPORTED when none does */

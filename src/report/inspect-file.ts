@@ -63,7 +63,10 @@ export async function inspectFile(
   const shapes = [...rows.shapes].map(([fields, count]) => `${String(count).padStart(7)}  ${fields}`);
   const head = [`${path}: ${plural(rows.named.length, "record")}`, ...shapes];
   const data = { path, records: rows.named.length, shapes: Object.fromEntries(rows.shapes) };
-  if (model === undefined) return { data, text: head.join("\n") };
+  if (model === undefined) {
+    const why = "no audit without a tokenizer: --model names the one its rows are encoded with";
+    return { data, text: [...head, "", why].join("\n") };
+  }
   const tokenizer = await loadTokenizer(model);
   const report = auditExamples(tokenizer, encode(rows, tokenizer, template));
   return { data: { ...data, audit: report }, text: [...head, "", ...auditText(report)].join("\n") };

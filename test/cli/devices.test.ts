@@ -24,10 +24,9 @@ beforeAll(async () => {
   const { tokenizer, tokenizerConfig } = trainBpe(text, { vocabSize: 300 });
   const bpe = new Tokenizer({ tokenizer, tokenizerConfig, generationConfig: {}, modelConfig: {}, chatTemplate: null });
   const model = await Model.create({
-    vocabSize: bpe.vocabSize, hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 2, numAttentionHeads: 4,
-    numKeyValueHeads: 2, headDim: 8, rmsNormEps: 1e-5, ropeTheta: 10000, ropeScaling: null, ropeInterleaved: false,
-    tieWordEmbeddings: true, attentionBias: false, qkNorm: false, slidingWindow: null, maxPositionEmbeddings: 64,
-    bosTokenId: bpe.bosId, eosTokenIds: [...bpe.eosIds],
+    model_type: "llama", vocab_size: bpe.vocabSize, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2,
+    num_attention_heads: 4, num_key_value_heads: 2, head_dim: 8, rms_norm_eps: 1e-5, rope_theta: 10000,
+    tie_word_embeddings: true, max_position_embeddings: 64,
   }, bpe, { device: "cpu", seed: 7 });
   await model.save(join(place.path, "base"));
   model.dispose();

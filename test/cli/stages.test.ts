@@ -71,6 +71,8 @@ describe("the verbs in a chain", () => {
     ).toBe(true);
     const audit = await done(["inspect", "demos.jsonl", "--model", base, ...PROMPTS]);
     expect(audit.stdout).toContain("no findings");
+    const shapes = await done(["inspect", "demos.jsonl"]);
+    expect(shapes.stdout).toContain("no audit without a tokenizer: --model names the one its rows are encoded with");
   });
 
   test("sft writes a Hugging Face directory with its log", async () => {

@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Model, sft, trainBpe } from "../../src";
-import type { ModelConfig } from "../../src/native";
 import { Tokenizer } from "../../src/text/tokenizer";
 import { float32Limit, relativeError } from "../model/support/closeness";
 import { TestTrainer } from "../model/support/trainer";
@@ -13,11 +12,10 @@ import { describeWith } from "./python";
 
 const { tokenizer, tokenizerConfig } = trainBpe(["one and two make three", "four and five make nine"], { vocabSize: 280 });
 const bpe = new Tokenizer({ tokenizer, tokenizerConfig, generationConfig: {}, modelConfig: {}, chatTemplate: null });
-const config: ModelConfig = {
-  vocabSize: bpe.vocabSize, hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 2, numAttentionHeads: 4,
-  numKeyValueHeads: 2, headDim: 8, rmsNormEps: 1e-5, ropeTheta: 10000, ropeScaling: null, ropeInterleaved: false,
-  tieWordEmbeddings: false, attentionBias: false, qkNorm: false, slidingWindow: null,
-  maxPositionEmbeddings: 48, bosTokenId: bpe.bosId, eosTokenIds: [...bpe.eosIds],
+const config = {
+  model_type: "llama", vocab_size: bpe.vocabSize, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2,
+  num_attention_heads: 4, num_key_value_heads: 2, head_dim: 8, rms_norm_eps: 1e-5, rope_theta: 10000,
+  tie_word_embeddings: false, max_position_embeddings: 48,
 };
 const sequences = [[1, 17, 30, 99, 250, 4, 4, 61], [1, 200, 3], [1, 5, 9, 13, 17, 21, 25, 29, 33, 37, 41, 45]];
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Model, sample } from "../../src";
-import { parseModelConfig } from "../../src/checkpoint/model-config";
+import { modelConfigJson, parseModelConfig, type HuggingFaceConfig } from "../../src/checkpoint/model-config";
 import { loadTokenizer } from "../../src/text/convert";
 import { sharedPath, testWith } from "../data/shared";
 import { float32Limit, logSoftmax, relativeError } from "../model/support/closeness";
@@ -138,7 +138,8 @@ describeWith("transformers", ["torch", "transformers", "tokenizers"], (python) =
   test("our own shape of each class, with weights of ours, loads there", async () => {
     for (const name of names) {
       const tokenizer = await loadTokenizer(theirs(name));
-      const config = parseModelConfig(readJson(join(theirs(name), "config.json")));
+      const shape = parseModelConfig(readJson(join(theirs(name), "config.json")));
+      const config = modelConfigJson(shape, "float32") as unknown as HuggingFaceConfig;
       const model = await Model.create(config, tokenizer, { device: "cpu", threads: 1, seed: 3, initializer_range: 0.3 });
       const directory = join(root, "fresh", name);
       mkdirSync(join(root, "fresh"), { recursive: true });

@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Model, Tokenizer, dpo, sft, trainBpe, type DpoOptions, type DpoStepEvent, type SftOptions, type SftStepEvent } from "../../src";
 import { epochOrder } from "../../src/data/order";
-import type { ModelConfig } from "../../src/native";
 import { describeWith } from "./python";
 
 type Log = Record<string, number>;
@@ -23,11 +22,10 @@ const pairs = rows.map(({ prompt, completion }, i) => ({
 
 const made = trainBpe(rows.map(({ prompt, completion }) => prompt + completion), { vocabSize: 300 });
 const tokenizer = Tokenizer.fromJson(made.tokenizer, { ...made.tokenizerConfig, pad_token: "</s>" });
-const config: ModelConfig = {
-  vocabSize: tokenizer.vocabSize, hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 2, numAttentionHeads: 4,
-  numKeyValueHeads: 2, headDim: 8, rmsNormEps: 1e-5, ropeTheta: 10000, ropeScaling: null, ropeInterleaved: false,
-  tieWordEmbeddings: true, attentionBias: true, qkNorm: false, slidingWindow: null, maxPositionEmbeddings: 96,
-  bosTokenId: tokenizer.bosId, eosTokenIds: [...tokenizer.eosIds],
+const config = {
+  model_type: "qwen2", vocab_size: tokenizer.vocabSize, hidden_size: 32, intermediate_size: 48,
+  num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 8, rms_norm_eps: 1e-5,
+  rope_theta: 10000, tie_word_embeddings: true, max_position_embeddings: 96,
 };
 
 const root = mkdtempSync(join(tmpdir(), "selfrefine-trl-"));

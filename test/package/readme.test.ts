@@ -17,10 +17,9 @@ async function writeStudent(directory: string): Promise<void> {
   const { tokenizer, tokenizerConfig } = trainBpe(["Tom has 3 pens. The answer is 3."], { vocabSize: 270 });
   const text = Tokenizer.fromJson(tokenizer, tokenizerConfig);
   const model = await Model.create({
-    vocabSize: text.vocabSize, hiddenSize: 16, intermediateSize: 32, numHiddenLayers: 1, numAttentionHeads: 2,
-    numKeyValueHeads: 1, headDim: 8, rmsNormEps: 1e-5, ropeTheta: 1e4, ropeScaling: null, ropeInterleaved: false,
-    tieWordEmbeddings: true, attentionBias: false, qkNorm: false, slidingWindow: null, maxPositionEmbeddings: 1024,
-    bosTokenId: text.bosId, eosTokenIds: [...text.eosIds],
+    model_type: "llama", vocab_size: text.vocabSize, hidden_size: 16, intermediate_size: 32, num_hidden_layers: 1,
+    num_attention_heads: 2, num_key_value_heads: 1, head_dim: 8, rms_norm_eps: 1e-5, rope_theta: 1e4,
+    tie_word_embeddings: true, max_position_embeddings: 1024,
   }, text);
   await model.save(directory);
   model.dispose();

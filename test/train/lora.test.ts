@@ -7,7 +7,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/gl
 import { Model, dpo, plan, sample, sft, trainBpe, type DpoOptions, type FreshLora, type LoadOptions, type SftOptions } from "../../src";
 import { readHeader } from "../../src/checkpoint/safetensors";
 import { modelKey } from "../../src/run/model-ref";
-import type { ModelConfig } from "../../src/native";
 import { Tokenizer } from "../../src/text/tokenizer";
 
 const words = ["one", "two", "three", "four", "five"];
@@ -19,11 +18,10 @@ const pairs = rows.map(({ prompt, completion }) => ({ prompt, chosen: completion
 
 const { tokenizer, tokenizerConfig } = trainBpe(rows.map((row) => row.prompt + row.completion), { vocabSize: 300 });
 const bpe = new Tokenizer({ tokenizer, tokenizerConfig, generationConfig: {}, modelConfig: {}, chatTemplate: null });
-const config: ModelConfig = {
-  vocabSize: bpe.vocabSize, hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 2, numAttentionHeads: 4,
-  numKeyValueHeads: 2, headDim: 8, rmsNormEps: 1e-5, ropeTheta: 10000, ropeScaling: null, ropeInterleaved: false,
-  tieWordEmbeddings: true, attentionBias: false, qkNorm: false, slidingWindow: null,
-  maxPositionEmbeddings: 48, bosTokenId: bpe.bosId, eosTokenIds: [...bpe.eosIds],
+const config = {
+  model_type: "llama", vocab_size: bpe.vocabSize, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2,
+  num_attention_heads: 4, num_key_value_heads: 2, head_dim: 8, rms_norm_eps: 1e-5, rope_theta: 10000,
+  tie_word_embeddings: true, max_position_embeddings: 48,
 };
 
 const directory = mkdtempSync(join(tmpdir(), "selfrefine-lora-"));

@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
 import { Model, dpo, sample, sft, trainBpe, type CreateOptions, type DpoStepEvent, type SftOptions, type SftStepEvent } from "../../src";
-import type { ModelConfig } from "../../src/native";
 import { Tokenizer } from "../../src/text/tokenizer";
 
 const POSITIONS = 48;
@@ -22,11 +21,10 @@ const bpe = new Tokenizer({
   tokenizer, tokenizerConfig, generationConfig: {}, modelConfig: {}, chatTemplate: null,
 });
 
-const config: ModelConfig = {
-  vocabSize: bpe.vocabSize, hiddenSize: 32, intermediateSize: 48, numHiddenLayers: 2, numAttentionHeads: 4,
-  numKeyValueHeads: 2, headDim: 8, rmsNormEps: 1e-5, ropeTheta: 10000, ropeScaling: null, ropeInterleaved: false,
-  tieWordEmbeddings: true, attentionBias: false, qkNorm: false, slidingWindow: null,
-  maxPositionEmbeddings: POSITIONS, bosTokenId: bpe.bosId, eosTokenIds: [...bpe.eosIds],
+const config = {
+  model_type: "llama", vocab_size: bpe.vocabSize, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2,
+  num_attention_heads: 4, num_key_value_heads: 2, head_dim: 8, rms_norm_eps: 1e-5, rope_theta: 10000,
+  tie_word_embeddings: true, max_position_embeddings: POSITIONS,
 };
 
 const models: Model[] = [];
@@ -167,7 +165,7 @@ describe("metrics of tokens", () => {
   test("a model of zeros is as unsure as can be and all its logits are 0; it learns to be sure and right", async () => {
     const once = { ...options, num_train_epochs: 1 };
     const blank = await steps(dpo(await fresh({ initializer_range: 1e-12 }), pairs, once));
-    expect(blank[0]!.entropy).toBeCloseTo(Math.log(config.vocabSize), 6);
+    expect(blank[0]!.entropy).toBeCloseTo(Math.log(config.vocab_size), 6);
     for (const name of ["logits/chosen", "logits/rejected"] as const) expect(blank[0]![name]).toBeCloseTo(0, 9);
     const distinct = rows.slice(0, 5); // no prompt twice
     const learned = await steps(sft(await fresh(), distinct, { ...options, num_train_epochs: 80, batch_size: 5 }));

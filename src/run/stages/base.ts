@@ -3,6 +3,7 @@
 // text.
 import { existsSync } from "node:fs";
 import { extname, join } from "node:path";
+import type { HuggingFaceConfig } from "../../checkpoint/model-config";
 import { expectNoDropout, isAdapterDirectory, readAdapterConfig } from "../../checkpoint/peft";
 import { noModel } from "../../checkpoint/where";
 import type { RunConfig } from "../../config/run-options";
@@ -10,7 +11,6 @@ import { encodeSft, type Encoded, type EncodedSft } from "../../data/encode";
 import { fail } from "../../errors";
 import { hashJson } from "../../files";
 import { expectStatesOfAdapters, Model } from "../../model";
-import type { ModelConfig } from "../../native";
 import { loadTokenizer } from "../../text/convert";
 import type { Tokenizer } from "../../text/tokenizer";
 import { sft } from "../../train/sft";
@@ -24,26 +24,21 @@ import { follow, MODEL_DIRECTORY, saveTrained, trainingControl } from "./train";
 
 type Scratch = NonNullable<RunConfig["student"]["from_scratch"]>;
 
-function configOf(scratch: Scratch, tokenizer: Tokenizer): ModelConfig {
+function configOf(scratch: Scratch, tokenizer: Tokenizer): HuggingFaceConfig {
   return {
-    vocabSize: tokenizer.vocabSize,
-    hiddenSize: scratch.hidden_size,
-    intermediateSize: scratch.intermediate_size,
-    numHiddenLayers: scratch.num_hidden_layers,
-    numAttentionHeads: scratch.num_attention_heads,
-    numKeyValueHeads: scratch.num_key_value_heads,
-    headDim: scratch.head_dim || Math.floor(scratch.hidden_size / scratch.num_attention_heads),
-    rmsNormEps: scratch.rms_norm_eps,
-    ropeTheta: scratch.rope_theta,
-    ropeScaling: null,
-    ropeInterleaved: false,
-    tieWordEmbeddings: scratch.tie_word_embeddings,
-    attentionBias: false,
-    qkNorm: false,
-    slidingWindow: null,
-    maxPositionEmbeddings: scratch.max_position_embeddings,
-    bosTokenId: tokenizer.bosId,
-    eosTokenIds: [...tokenizer.eosIds],
+    model_type: "llama",
+    vocab_size: tokenizer.vocabSize,
+    hidden_size: scratch.hidden_size,
+    intermediate_size: scratch.intermediate_size,
+    num_hidden_layers: scratch.num_hidden_layers,
+    num_attention_heads: scratch.num_attention_heads,
+    num_key_value_heads: scratch.num_key_value_heads,
+    head_dim: scratch.head_dim || Math.floor(scratch.hidden_size / scratch.num_attention_heads),
+    rms_norm_eps: scratch.rms_norm_eps,
+    rope_theta: scratch.rope_theta,
+    tie_word_embeddings: scratch.tie_word_embeddings,
+    max_position_embeddings: scratch.max_position_embeddings,
+    initializer_range: scratch.initializer_range,
   };
 }
 
@@ -108,7 +103,6 @@ export async function* freshStage(
     const model = await Model.create(configOf(scratch, tokenizer), tokenizer, {
       ...context.modelOptions,
       seed,
-      initializer_range: scratch.initializer_range,
     });
     try {
       yield {
