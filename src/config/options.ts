@@ -40,8 +40,8 @@ export const planOptions = z.strictObject({
   micro_batch_tokens: count(MOST.tokens).default(4096).describe("sft, dpo: tokens of one forward pass"),
   max_length: count(MOST.tokens).default(1024).describe("sft, dpo: longest row in tokens, prompt and completion"),
   max_batch: count(MOST.samples).default(64).describe("sample: completions decoded together"),
-  prompt_length: count(MOST.tokens).default(512).describe("sample: longest prompt in tokens"),
-  max_new_tokens: count(MOST.tokens).default(256).describe("sample: longest completion in tokens"),
+  prompt_length: count(MOST.tokens).default(512).describe("sample: longest prompt in tokens; by default less where the model has fewer positions"),
+  max_new_tokens: count(MOST.tokens).default(256).describe("sample: longest completion in tokens; by default less, likewise"),
   memory: z.string().optional()
     .describe("what may be taken, such as 139GiB or 80GB; default: what is free on the device now"),
 });

@@ -66,9 +66,22 @@ export function parseBytes(text: string): number {
   return bytes;
 }
 
-function jobOf(options: PlanOptions, config: ModelConfig): PlannedJob {
-  if (options.mode !== "sample") return trainingWork(options.mode, options)(config);
+/** Defaults fit the model: one takes at most what the other leaves, completions half where neither was given. */
+function sampledLengths(given: Partial<PlanOptions>, options: PlanOptions, positions: number):
+Pick<PlanOptions, "prompt_length" | "max_new_tokens"> {
+  const atMost = (wanted: number, room: number): number => (room < 1 ? wanted : Math.min(wanted, room));
+  const left = given.prompt_length === undefined ? positions >> 1 : positions - given.prompt_length;
+  const completion = given.max_new_tokens ?? atMost(options.max_new_tokens, left);
+  return {
+    prompt_length: given.prompt_length ?? atMost(options.prompt_length, positions - completion),
+    max_new_tokens: completion,
+  };
+}
+
+function jobOf(given: Partial<PlanOptions>, parsed: PlanOptions, config: ModelConfig): PlannedJob {
+  if (parsed.mode !== "sample") return trainingWork(parsed.mode, parsed)(config);
   const positions = config.maxPositionEmbeddings;
+  const options = { ...parsed, ...sampledLengths(given, parsed, positions) };
   if (options.prompt_length + options.max_new_tokens > positions) {
     fail("ERR_CONFIG", `\`prompt_length\` ${options.prompt_length} and \`max_new_tokens\` ${options.max_new_tokens} are more `
       + `together than the model's ${positions} positions`, { option: "prompt_length" });
@@ -95,7 +108,7 @@ export function planFor(config: ModelConfig, { lora, ...given }: PlanGiven = {})
   const native = nativeOptionsOf({
     ...options, device, ...(options.mode === "sample" ? { optim_states: options.dtype } : {}),
   }, lora ? nativeLora(parseOptions(loraOptions, lora, "lora")) : null);
-  const job = jobOf(options, config);
+  const job = jobOf(given, options, config);
   const rows = plannedRows(config, native, job.work(job.value));
   const bytes = deviceBytes(rows, device);
   const free = options.memory === undefined ? available(device) : parseBytes(options.memory);

@@ -235,6 +235,20 @@ describe("plan of a path", () => {
     expect(whole.device_bytes).toBe(whole.arenas.reduce((sum, { bytes }) => sum + bytes, 0));
   });
 
+  test("a model of few positions: what was not given takes what is left, what was given does not shrink", () => {
+    const sampling = (maxPositionEmbeddings: number, lengths: { prompt_length?: number; max_new_tokens?: number }) =>
+      planFor({ ...llama2, maxPositionEmbeddings }, { mode: "sample", device: "cpu", memory: "1TiB", ...lengths })
+        .arenas;
+    const whole = sampling(4096, { prompt_length: 256, max_new_tokens: 256 });
+    expect(sampling(512, {})).toEqual(whole);
+    expect(sampling(512, { prompt_length: 256 })).toEqual(whole);
+    expect(sampling(512, { max_new_tokens: 256 })).toEqual(whole);
+    expect(sampling(4096, {})).toEqual(sampling(4096, { prompt_length: 512, max_new_tokens: 256 }));
+    for (const given of [{ prompt_length: 512 }, { max_new_tokens: 512 }, { prompt_length: 300, max_new_tokens: 213 }]) {
+      expect(() => sampling(512, given)).toThrow(/are more together than the model's 512 positions/);
+    }
+  });
+
   test("names what is wrong", async () => {
     writeFileSync(join(folder, "weights.safetensors"), "");
     await expect(plan(join(folder, "weights.safetensors"))).rejects.toThrow(/wanted a model's directory, its config/);
