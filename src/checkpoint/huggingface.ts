@@ -98,7 +98,7 @@ async function locateAll(directory: string): Promise<Map<string, Located>> {
     : (await fileExists(join(directory, "pytorch_model.bin")))
       ? "pytorch_model.bin is not read; save the model with safetensors first"
       : "a Hugging Face checkpoint was expected";
-  return fail("ERR_IO", `${directory}: neither ${SINGLE} nor ${INDEX} is there; ${hint}`, { path: directory });
+  return fail("ERR_CHECKPOINT", `${directory}: neither ${SINGLE} nor ${INDEX} is there; ${hint}`, { path: directory });
 }
 
 /** Tensors older checkpoints hold that are computed, not learned, or that repeat the tied embedding. */

@@ -163,7 +163,7 @@ export async function planAdapterRead(directory: string, config: ModelConfig, lo
   const path = join(directory, ADAPTER_WEIGHTS);
   if (!(await fileExists(path))) {
     const old = await fileExists(join(directory, "adapter_model.bin"));
-    fail("ERR_IO", `${directory}: ${ADAPTER_WEIGHTS} is not there; `
+    fail("ERR_CHECKPOINT", `${directory}: ${ADAPTER_WEIGHTS} is not there; `
       + (old ? "adapter_model.bin is not read, save the adapter with safetensors first" : "a PEFT adapter was expected"),
     { path: directory });
   }

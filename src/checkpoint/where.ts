@@ -42,10 +42,10 @@ async function ofDirectory(directory: string): Promise<string> {
   return "no config.json is in it; give the directory of a Hugging Face model, as transformers' save_pretrained writes it";
 }
 
-/** To call where no model's file was found. @throws ERR_IO with the remedy */
+/** Where no model was found. @throws ERR_CHECKPOINT with the remedy; ERR_IO if nothing is there */
 export async function noModel(path: string): Promise<never> {
   const found = await stat(path).catch(() => undefined);
   const why = found?.isDirectory() ? await ofDirectory(path)
     : found || extname(path) === ".gguf" ? ofFile(path) : `there is no such directory; check the path${await ofHub(path)}`;
-  return fail("ERR_IO", `${path} is no model: ${why}`, { path });
+  return fail(found ? "ERR_CHECKPOINT" : "ERR_IO", `${path} is no model: ${why}`, { path });
 }

@@ -1,6 +1,6 @@
 // What an exit code says, in one table: --help prints it and errors choose from it. The last two are what a shell gives
 // for a process that SIGINT or SIGPIPE ended.
-import { codeOf } from "../errors";
+import { codeOf, isSelfRefineError } from "../errors";
 
 export const EXIT = { ok: 0, failure: 1, usage: 2, data: 3, interrupted: 130, brokenPipe: 141 } as const;
 
@@ -17,6 +17,8 @@ const BY_ERROR: Readonly<Record<string, number>> = {
   ERR_ABORTED: EXIT.interrupted,
 };
 
+/** An error of kind ERR_UNSUPPORTED is of a file where it names one by `path`; else of this machine or this build. */
 export function exitCodeOf(error: unknown): number {
+  if (isSelfRefineError(error) && error.code === "ERR_UNSUPPORTED" && "path" in error.details) return EXIT.data;
   return BY_ERROR[codeOf(error) ?? ""] ?? EXIT.failure;
 }

@@ -19,7 +19,7 @@ function templateOf(tokenizer: Tokenizer): JinjaTemplate {
   if (known) return known;
   if (tokenizer.chatTemplate === null) {
     fail("ERR_UNSUPPORTED", `${tokenizer.directory ?? "the tokenizer"} has no chat template (chat_template.jinja, or `
-      + "chat_template in tokenizer_config.json): use the template `alpaca` or `plain`");
+      + "chat_template in tokenizer_config.json): use the template `alpaca` or `plain`", { path: tokenizer.directory });
   }
   try {
     const template = new JinjaTemplate(tokenizer.chatTemplate);

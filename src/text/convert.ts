@@ -82,7 +82,7 @@ export function convertPieces(vocabulary: PieceVocabulary): TrainedTokenizer {
 
 /**
  * A tokenizer from a SentencePiece tokenizer.model or a llama2.c tok*.bin.
- * @throws ERR_IO, ERR_DATA, ERR_UNSUPPORTED naming the file
+ * @throws ERR_IO, ERR_CHECKPOINT, ERR_DATA, ERR_UNSUPPORTED naming the file
  */
 export async function convertTokenizer(path: string): Promise<Tokenizer> {
   const bytes = await readFile(path).catch((error: unknown) => Promise.reject(ioError(error, "read", path)));

@@ -62,7 +62,8 @@ export function tokenByteRule(tokenizer: JsonObject): (token: string) => Uint8Ar
   const strange = types.find((type) => !known.has(type));
   if (types.length === 0 || strange !== undefined) {
     fail("ERR_UNSUPPORTED", `tokenizer.json: decoder ${strange ?? "null"} is not supported; `
-      + "ByteLevel and SentencePiece forms (Replace, ByteFallback, Fuse, Strip, Metaspace) are");
+      + "ByteLevel and SentencePiece forms (Replace, ByteFallback, Fuse, Strip, Metaspace) are",
+    { path: "tokenizer.json" });
   }
   const replacements = decoders.map(replacementOf).filter((entry) => entry !== null);
   return fallbackBytes(replacements, types.includes("ByteFallback"));

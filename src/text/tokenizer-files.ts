@@ -52,13 +52,13 @@ export function templateIn(config: JsonObject): string | null {
   return typeof named?.template === "string" ? named.template : null;
 }
 
-/** Reads a directory. @throws ERR_IO when tokenizer.json is missing, ERR_DATA when a file is not what it should be. */
+/** Reads a directory. @throws ERR_CHECKPOINT without tokenizer.json, ERR_DATA when a file is not what it should be. */
 export async function readTokenizerSource(directory: string): Promise<TokenizerSource> {
   const path = join(directory, "tokenizer.json");
   if (!(await fileExists(path))) {
     const names = await readdir(directory).catch(() => noModel(directory));
     const other = names.find((name) => /^(tokenizer\.model|tok.*\.bin)$/.test(name));
-    fail("ERR_IO", `cannot read ${path}: no such file; ${other === undefined
+    fail("ERR_CHECKPOINT", `cannot read ${path}: no such file; ${other === undefined
       ? "a folder with a tokenizer.json is wanted"
       : `give as \`tokenizer\` the file that is there, ${join(directory, other)}`}`, { path });
   }

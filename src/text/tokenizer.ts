@@ -17,7 +17,7 @@ function buildEngine(tokenizer: JsonObject, config: JsonObject, name: string): E
   try {
     return new Engine(tokenizer, config);
   } catch (error) {
-    return fail("ERR_UNSUPPORTED", `${name}: cannot build the tokenizer: ${messageOf(error)}`, { name }, error);
+    return fail("ERR_UNSUPPORTED", `${name}: cannot build the tokenizer: ${messageOf(error)}`, { path: name }, error);
   }
 }
 
@@ -74,7 +74,7 @@ export class Tokenizer {
     this.fingerprint = hashJson([source.tokenizer, this.bosId, this.eosId, this.addsBos]);
   }
 
-  /** Reads tokenizer.json and its neighbours. @throws ERR_IO, ERR_DATA, ERR_UNSUPPORTED naming the file. */
+  /** Reads tokenizer.json and its neighbours. @throws ERR_IO, _CHECKPOINT, _DATA, _UNSUPPORTED naming the file. */
   static async load(directory: string): Promise<Tokenizer> {
     expectPath(directory, "Tokenizer.load: directory", "the directory of a tokenizer.json");
     return new Tokenizer(await readTokenizerSource(directory), directory);

@@ -236,7 +236,7 @@ describe("plan of a path", () => {
   });
 
   test("a model of few positions: what was not given takes what is left, what was given does not shrink", () => {
-    const sampling = (maxPositionEmbeddings: number, lengths: { prompt_length?: number; max_new_tokens?: number }) =>
+    const sampling = (maxPositionEmbeddings: number, lengths: Parameters<typeof planFor>[1]) =>
       planFor({ ...llama2, maxPositionEmbeddings }, { mode: "sample", device: "cpu", memory: "1TiB", ...lengths })
         .arenas;
     const whole = sampling(4096, { prompt_length: 256, max_new_tokens: 256 });
@@ -244,15 +244,14 @@ describe("plan of a path", () => {
     expect(sampling(512, { prompt_length: 256 })).toEqual(whole);
     expect(sampling(512, { max_new_tokens: 256 })).toEqual(whole);
     expect(sampling(4096, {})).toEqual(sampling(4096, { prompt_length: 512, max_new_tokens: 256 }));
-    for (const given of [{ prompt_length: 512 }, { max_new_tokens: 512 }, { prompt_length: 300, max_new_tokens: 213 }]) {
+    for (const given of [{ prompt_length: 512 }, { max_new_tokens: 512 }, { prompt_length: 300, max_new_tokens: 213 }])
       expect(() => sampling(512, given)).toThrow(/are more together than the model's 512 positions/);
-    }
   });
 
   test("names what is wrong", async () => {
     writeFileSync(join(folder, "weights.safetensors"), "");
     await expect(plan(join(folder, "weights.safetensors"))).rejects.toThrow(/wanted a model's directory, its config/);
-    await expect(plan(folder)).rejects.toMatchObject({ code: "ERR_IO" });
+    await expect(plan(folder)).rejects.toMatchObject({ code: "ERR_CHECKPOINT" });
     await expect(plan(fixture, { memory: "many" })).rejects.toMatchObject({ code: "ERR_CONFIG" });
     const sampling = { mode: "sample" } as const;
     await expect(plan(fixture, { ...sampling, micro_batch_tokens: 5 })).rejects.toThrow(/`plan.micro_batch_tokens` has no effect with `plan.mode` sample/);

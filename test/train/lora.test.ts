@@ -408,6 +408,6 @@ describe("adapters of others", () => {
       code: "ERR_CHECKPOINT", message: /adapter_model\.safetensors: model\.layers\.0\.self_attn\.qkv_proj\.lora_A.weight \[0, 1\]/,
     });
     rmSync(path);
-    await expect(load(name)).rejects.toMatchObject({ code: "ERR_IO", message: /adapter_model\.safetensors is not there/ });
+    await expect(load(name)).rejects.toMatchObject({ code: "ERR_CHECKPOINT", message: /adapter_model\.safetensors is not there/ });
   });
 });
