@@ -15,7 +15,7 @@ import { adamW, dpo, TestTrainer, type Pair } from "./support/trainer";
 
 const usable = nativeAddon().devices().filter((device) => device.usable).map(({ name }) => name);
 const lacking = (["cuda-sim"] as const).filter((name) => !usable.includes(name));
-const devices = (["reference", "cpu", "cuda-sim"] as const).filter((name) => usable.includes(name));
+const devices = (["reference", "cpu", "cuda-sim", "cuda"] as const).filter((name) => usable.includes(name));
 
 const all = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 const lora: LoraConfig = { r: 3, scale: 1.5, targetModules: all };
