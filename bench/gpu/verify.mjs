@@ -20,6 +20,9 @@ const config = {
   ropeScaling: null, ropeInterleaved: false, tieWordEmbeddings: false, attentionBias: true, qkNorm: true,
   slidingWindow: null, maxPositionEmbeddings: 256, bosTokenId: 1, eosTokenIds: [2],
 };
+// At these rates, and DPO's beta, the loss falls over the whole curve, and two instruction sets of one CPU differ by a
+// quarter and less of what is allowed; at ten times the rate they already differ by more than that.
+const learningRates = { sft: 1e-4, dpo: 1e-5 };
 // Rounding differs from device to device, and each update carries the difference on. bfloat16 has 8 bits: a rounding of
 // the other way is 0.4 % of a value. Such errors are of both signs: in the scale, a gradient's part along the CPU's,
 // thousands of them nearly cancel, where a factor forgotten in a kernel stays. Those of a norm or bias are few: they
@@ -70,8 +73,8 @@ class Run {
       new Float32Array(this.trainer.gradientView(name)))]));
   }
 
-  update(step) {
-    const adamW = { learningRate: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 };
+  update(step, learningRate) {
+    const adamW = { learningRate, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 };
     return this.trainer.update({ ...adamW, maxGradNorm: 1, step, seed: 0 });
   }
 
@@ -96,7 +99,7 @@ async function sft(run) {
     });
     losses.push((await run.trainer.sftStep(size)).loss);
     gradients ??= run.gradients();
-    await run.update(step);
+    await run.update(step, learningRates.sft);
   }
   return { losses, gradients };
 }
@@ -108,7 +111,7 @@ async function dpo(run) {
   const fill = () => run.fill((writer) => {
     for (const [prompt, answers] of pairs) writer.branches(prompt, answers, 0);
   });
-  const options = { loss: "sigmoid", lengthNormalize: false, beta: 0.1, labelSmoothing: 0, nllWeight: 0 };
+  const options = { loss: "sigmoid", lengthNormalize: false, beta: 0.02, labelSmoothing: 0, nllWeight: 0 };
   await run.trainer.logps(fill());
   run.referenceLogps.set(run.sequenceLogps.subarray(0, 2 * pairs.length));
   const losses = [];
@@ -116,7 +119,7 @@ async function dpo(run) {
   for (let step = 1; step <= steps; ++step) {
     losses.push((await run.trainer.dpoStep(fill(), { ...options, pairWeight: 1 / pairs.length })).loss);
     gradients ??= run.gradients();
-    await run.update(step);
+    await run.update(step, learningRates.dpo);
   }
   return { losses, gradients };
 }
