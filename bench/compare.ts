@@ -1,9 +1,10 @@
 // Our rounds and a peer's in turn, A B A B, on the same model, shapes and tokens: the ratio pair by pair is what is
 // quoted, for it holds while the machine's speed drifts. The list of comparisons is the table of targets.
 import { join } from "node:path";
+import { messageOf } from "../src/errors";
 import type { DType } from "../src/native";
 import type { Machine } from "./machine";
-import { Peer } from "./peers";
+import { Peer, type PeerCommand } from "./peers";
 import { SampleBench } from "./sample";
 import { median, round } from "./statistics";
 import { TrainBench } from "./train";
@@ -21,7 +22,7 @@ interface Comparison {
   /** The first bar for ours / peer; null where only the fraction of the machine's rate has one. */
   target: number | null;
   open: () => Promise<Bench>;
-  peer: { name: string; command: string; args: string[] };
+  peer: PeerCommand;
 }
 
 export interface CompareOptions {
@@ -64,12 +65,12 @@ interface Work {
 /** A form of the PyTorch peer, or the other peer. */
 type PeerForm = "eager" | "compile" | "static" | "transformers" | "transformers-static" | "node-llama-cpp";
 
-/** Debian's PyTorch is the peer on a CPU where no other Python is named. */
+/** Debian's PyTorch is the peer on a CPU, a simulated GPU's too, where no other Python is named. */
 const python = ({ machine }: Place): string =>
-  process.env.SELFREFINE_PYTHON ?? (machine.device === "cpu" ? "/usr/bin/python3" : "python3");
+  process.env.SELFREFINE_PYTHON ?? (machine.device === "cuda" ? "python3" : "/usr/bin/python3");
 
 function peerOf({ root, machine, threads }: Place, script: string, form: PeerForm, args: string[]): Comparison["peer"] {
-  const where = machine.device === "cpu" ? ["--threads", String(threads)] : ["--device", "cuda"];
+  const where = machine.device === "cuda" ? ["--device", "cuda"] : ["--threads", String(Math.max(1, threads))];
   if (form === "node-llama-cpp") {
     const path = join(root, "bench", "peers", "node-llama-cpp", `${script}.mjs`);
     return { name: form, command: process.execPath, args: [path, ...args, ...where] };
@@ -132,7 +133,7 @@ function cpuComparisons(place: Place): Comparison[] {
   ];
 }
 
-/** Those on a GPU. A peer that is not installed says so and is passed over. */
+/** Those on a GPU, of each kind what is worth most first. A peer that is not installed says so and is passed over. */
 function gpuComparisons(place: Place): Comparison[] {
   const sft = (size: string, form: PeerForm): Comparison => training(
     place, "sft", { size, batch: 8, dtype: "bfloat16", target: null, prompt: 0, answer: 1024 }, form);
@@ -141,11 +142,11 @@ function gpuComparisons(place: Place): Comparison[] {
   const decode = (batch: number, form: PeerForm, target: number | null): Comparison => decoding(
     place, { size: "1.1b", batch, dtype: "bfloat16", target, prompt: 128, answer: 128 }, form);
   return [
-    ...["0.5b", "1.1b"].flatMap((size) => [sft(size, "eager"), sft(size, "compile"), sft(size, "transformers")]),
-    dpo("eager", null), dpo("transformers", 2.5),
+    ...["1.1b", "0.5b"].flatMap((size) => [sft(size, "transformers"), sft(size, "eager"), sft(size, "compile")]),
+    dpo("transformers", 2.5), dpo("eager", null),
     ...[64, 256, 1024].flatMap((batch) => [
-      decode(batch, "eager", null), decode(batch, "static", null), decode(batch, "compile", null),
-      decode(batch, "transformers", 10), decode(batch, "transformers-static", null),
+      decode(batch, "transformers", 10), decode(batch, "static", null), decode(batch, "eager", null),
+      decode(batch, "transformers-static", null), decode(batch, "compile", null),
     ]),
   ];
 }
@@ -161,11 +162,14 @@ function comparisons(place: Place): Comparison[] {
   return place.machine.device === "cuda" ? gpuComparisons(place) : simulatedComparisons(place);
 }
 
+/** torch.compile may try kernels for longer than all that a borrowed GPU is there for. */
+const readySeconds = ({ device }: Machine): number => (device === "cpu" ? 1800 : 120);
+
 /** Nothing where a GPU's peer is absent: there are many forms of it, and ours alone is the other benches' work. */
 async function compare(
   one: Comparison, machine: Machine, options: CompareOptions, say: (line: string) => void,
 ): Promise<ComparisonResult | undefined> {
-  const peer = await Peer.start(one.peer.name, one.peer.command, one.peer.args, say);
+  const peer = await Peer.start(one.peer, readySeconds(machine), say);
   if (!peer && machine.device !== "cpu") return undefined;
   let bench: Bench | undefined;
   const ours: number[] = [];
@@ -198,13 +202,21 @@ async function compare(
   }
 }
 
+/** One that fails is told, and does not keep the rest from being measured. */
 export async function* compareAll(
   root: string, machine: Machine, options: CompareOptions,
 ): AsyncGenerator<ComparisonResult> {
   const say = (line: string) => process.stderr.write(`${line}\n`);
+  const failed: string[] = [];
   for (const one of comparisons({ root, machine, threads: options.threads })) {
     if (!one.name.includes(options.only) && !one.peer.name.includes(options.only)) continue;
-    const result = await compare(one, machine, options, say);
-    if (result) yield result;
+    try {
+      const result = await compare(one, machine, options, say);
+      if (result) yield result;
+    } catch (error) {
+      failed.push(`${one.name} beside ${one.peer.name}: ${messageOf(error)}`);
+      say(failed.at(-1)!);
+    }
   }
+  if (failed.length > 0) throw new Error(`${failed.length} comparisons failed`);
 }

@@ -14,6 +14,7 @@ import { availableParallelism } from "node:os";
 import type { Device, DType } from "../src/native";
 
 const ROOT = resolve(__dirname, "..", "..");
+const RESULTS = resolve(ROOT, "bench", "results");
 
 interface Rounds {
   round(): Promise<object>;
@@ -37,6 +38,7 @@ interface ReportOptions {
   rounds: number;
   json: boolean;
   record: boolean;
+  results: string;
 }
 
 async function report(
@@ -49,7 +51,7 @@ async function report(
     rounds: options.rounds, best: Object.fromEntries(Object.entries(summarize(rounds)).map(([k, v]) => [k, v.best])),
   };
   print(entry, options.json);
-  if (options.record) process.stderr.write(`recorded in ${await record(ROOT, machine, entry)}\n`);
+  if (options.record) process.stderr.write(`recorded in ${await record(ROOT, options.results, machine, entry)}\n`);
 }
 
 const machineOptions = {
@@ -63,6 +65,8 @@ const machineOptions = {
 interface MachineOptions {
   device: Device;
   threads?: number;
+  record: boolean;
+  results: string;
 }
 
 function threadsOf({ device, threads }: MachineOptions): number {
@@ -71,16 +75,23 @@ function threadsOf({ device, threads }: MachineOptions): number {
 }
 
 function openMachine(options: MachineOptions): [threads: number, machine: Machine] {
+  if (options.record && options.device === "cuda-sim" && resolve(options.results) === RESULTS) {
+    throw new Error("--record: a simulated GPU's speed is nobody's; --results FOLDER takes it, to try the way");
+  }
   const threads = threadsOf(options);
   return [threads, machineOf(options.device, threads)];
 }
 
+const recording = {
+  record: { type: "boolean", default: false, describe: "append the result to <machine>.jsonl" },
+  results: { type: "string", default: RESULTS, describe: "the folder of that file" },
+} as const;
+
 const common = {
-  ...machineOptions,
+  ...machineOptions, ...recording,
   dtype: { choices: ["float32", "bfloat16"] as const, default: "float32" as DType, describe: "storage type" },
   rounds: { type: "number", default: 7, describe: "measured rounds, after one warm-up" },
   json: { type: "boolean", default: false, describe: "one JSON object on standard output" },
-  record: { type: "boolean", default: false, describe: "append the result to bench/results/<machine>.jsonl" },
 } as const;
 
 const config = { type: "string", demandOption: true, describe: "Hugging Face config.json of the model" } as const;
@@ -134,17 +145,19 @@ async function main(): Promise<void> {
         const line = `${result.op.padEnd(22)} ${result.shape.padEnd(22)} ${result.median_ms.toFixed(2).padStart(9)} ms  `
           + `${(100 * result.fraction).toFixed(0).padStart(4)} % of ${result.limit}\n`;
         process.stdout.write(argv.json ? `${JSON.stringify(result)}\n` : line);
-        if (argv.record) await record(ROOT, machine, { bench: "kernels", config: argv.config, device, threads, ...result });
+        const entry = { bench: "kernels", config: argv.config, device, threads, ...result };
+        if (argv.record) await record(ROOT, argv.results, machine, entry);
       }
     })
     .command("compare", "alternate rounds with the peers that are installed", (y) => y.options({
-      ...machineOptions, rounds: common.rounds, record: common.record,
-      only: { type: "string", default: "", describe: "only the comparisons whose name contains this" },
+      ...machineOptions, ...recording, rounds: common.rounds,
+      only: { type: "string", default: "", describe: "only the comparisons whose name, or peer's, contains this" },
     }), async (argv) => {
       const [threads, machine] = openMachine(argv);
       for await (const result of compareAll(ROOT, machine, { ...argv, threads })) {
         process.stdout.write(`${JSON.stringify(result)}\n`);
-        if (argv.record) await record(ROOT, machine, { bench: "compare", device: argv.device, ...result });
+        const entry = { bench: "compare", device: argv.device, ...result };
+        if (argv.record) await record(ROOT, argv.results, machine, entry);
       }
     })
     .command("states", "loss curves with optimizer states in float32 and in bfloat16", (y) => y.options({

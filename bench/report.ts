@@ -1,6 +1,6 @@
-// What a bench prints: one JSON object, or a few lines for people; and the line it appends to bench/results.
+// What a bench prints: one JSON object, or a few lines for people; and the line it appends to a result file.
 import { appendFile, mkdir } from "node:fs/promises";
-import { dirname, join, relative, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { machineTag, type Machine } from "./machine";
 import { median, round } from "./statistics";
 
@@ -31,15 +31,17 @@ export function print(record: Readonly<Record<string, unknown>>, json: boolean):
   }
 }
 
-/** Appends one JSON line to bench/results/<machine>.jsonl, its config named from the root on. */
+/** Appends one JSON line to <machine>.jsonl in `folder`, its config named from the root on. */
 export async function record(
-  root: string, machine: Machine, entry: Readonly<Record<string, unknown>>,
+  root: string, folder: string, machine: Machine, entry: Readonly<Record<string, unknown>>,
 ): Promise<string> {
-  const path = join(root, "bench", "results", `${machine.name}.jsonl`);
-  await mkdir(dirname(path), { recursive: true });
+  const path = join(folder, `${machine.name}.jsonl`);
+  await mkdir(folder, { recursive: true });
   const config = entry["config"];
   const named = typeof config === "string" ? { config: relative(root, resolve(config)) } : {};
-  const line = { date: new Date().toISOString(), machine: machineTag(), ...entry, ...named };
+  // Without a GPU's newest kernels, because they fail or to compare, it is another figure.
+  const hopper = process.env.SELFREFINE_HOPPER ? { hopper: process.env.SELFREFINE_HOPPER } : {};
+  const line = { date: new Date().toISOString(), machine: machineTag(), ...entry, ...named, ...hopper };
   await appendFile(path, `${JSON.stringify(line)}\n`);
   return path;
 }

@@ -18,23 +18,22 @@ slug() { tr -cs 'A-Za-z0-9\n' - <<<"$1" | tr '[:upper:]' '[:lower:]'; }
 
 # Ends the script where there is no GPU: nothing here has a meaning without one.
 need_gpu() {
-  if ! command -v nvidia-smi >/dev/null || ! gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null) ||
-    [ -z "$gpu" ]; then
+  if ! nvidia-smi --query-gpu=name,driver_version --format=csv,noheader; then
     say "no GPU: nvidia-smi finds none; this needs an NVIDIA GPU of compute capability 8.0 or newer with its driver" >&2
     exit 3
   fi
-  gpu=$(head -n 1 <<<"$gpu")
-  say "GPU: $gpu"
 }
 
 nvcc_path() { command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null; }
 sanitizer_path() { command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null; }
 
-# The one architecture that this machine's GPU runs best: Hopper's own where it is one, else what newer GPUs run too.
-architecture() {
+# What to compile for: one architecture where nvidia-smi tells which this machine's GPU runs best, Hopper's own or what
+# newer GPUs run too.
+architectures() {
   case $(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1) in
     9.0) say 90a ;;
-    *) say 80 ;;
+    8.* | 1*) say 80 ;;
+    *) say "80;90a" ;;
   esac
 }
 
@@ -102,7 +101,7 @@ for name in ("torch", "transformers"):
 SCRIPT
 }
 
-# has_device DEVICE: says what the device is, or why it cannot be used: 1 if a build made here may help, 2 if not.
+# has_device DEVICE: says what the device is, or why it cannot be used.
 has_device() {
   # shellcheck disable=SC2016  # JavaScript's
   node -e '
@@ -110,7 +109,7 @@ has_device() {
       console.log(require("./dist/native.js").nativeAddon().ops.create({ name: process.argv[1] }).description);
     } catch (error) {
       console.log(error.message);
-      process.exitCode = error.code === "ERR_CUDA" ? 2 : 1;
+      process.exitCode = 1;
     }' "$1" 2>&1
 }
 
@@ -145,36 +144,34 @@ missing_tools() {
   say "${missing[*]}"
 }
 
-# build_if_needed DEVICE: uses what was carried if it loads and was made from these sources, or builds for this machine.
+# build_if_needed DEVICE: uses what was carried if it loads and was made from these sources, or builds for this machine,
+# which also helps where the driver is older than the toolkit of the carried build. Leaves in `description` what it is.
 build_if_needed() {
-  local said sum missing status options=()
+  local sum missing reason options=()
   sum=$(native_sum)
   matches script "$(script_sum)" || compile_scripts || return
-  said=$(has_device "$1")
-  status=$?
-  if [ "$status" -eq 2 ]; then
-    say "device $1 cannot be used: $said" >&2
-    return 1
-  elif [ "$status" -eq 0 ]; then
+  if description=$(has_device "$1"); then
     if [ ! -f "$here/unpacked.sum" ] || matches native "$sum"; then
-      say "device: $said"
+      say "device: $description"
       return
     fi
-    said="the carried build was made from other sources"
+    reason="the carried build was made from other sources"
+  else
+    reason=$description
   fi
   missing=$(missing_tools "$1")
   if [ -n "$missing" ]; then
-    say "device $1 cannot be used: $said" "and it cannot be built here without $missing" >&2
+    say "device $1 cannot be used: $reason" "and it cannot be built here without $missing" >&2
     return 1
   fi
-  say "building here, because: $said"
-  [ "$1" = cuda ] && options=("-DSELFREFINE_CUDA_ARCHITECTURES=$(architecture)")
+  say "building here, because: $reason"
+  [ "$1" = cuda ] && options=("-DSELFREFINE_CUDA_ARCHITECTURES=$(architectures)")
   # A carried file is newer than every source: the builder would leave it.
   [ -f build/build.ninja ] || [ -f build/Makefile ] || rm -rf build/Release
   build_for "$1" build "${options[@]}" >build.log 2>&1 || { tail -n 40 build.log >&2; return 1; }
   remember native "$sum"
-  said=$(has_device "$1") || { say "built, but device $1 cannot be used: $said" >&2; return 1; }
-  say "device: $said (built in $SECONDS s)"
+  description=$(has_device "$1") || { say "built, but device $1 cannot be used: $description" >&2; return 1; }
+  say "device: $description (built in $SECONDS s)"
 }
 
 # dist and dist-bench as src/ and bench/ stand in the tree.

@@ -1,10 +1,10 @@
 # Steps of the scripts of this folder: each has its time, says how far it came, and what it measured or printed is kept
 # as it comes. After common.sh, in the repository's root.
 # shellcheck shell=bash
-# shellcheck disable=SC2154  # from common.sh: gpu
+# shellcheck disable=SC2154  # from common.sh: description
 limit=540 device=cuda from="" stages=()
 passed=0 failed=0 skipped=0
-job="" next="" viewer="" results=""
+job="" next="" stopped="" viewer="" figures=""
 log=$(mktemp) progress=$(mktemp)
 export SELFREFINE_PROGRESS=$progress
 
@@ -29,25 +29,27 @@ begin() {
   [[ $limit =~ ^[1-9][0-9]*$ ]] || usage "$script" "--seconds is \"$limit\", expected a positive number"
   [ ${#stages[@]} -gt 0 ] || read -ra stages <<<"$known"
   trap finish EXIT
-  trap 'say "interrupted"; failed=$((failed + 1)); exit 130' INT TERM
+  trap interrupted INT TERM
   # What is in $OUT comes back even from a machine that is taken away.
   if [ -n "${OUT:-}" ]; then
+    mkdir -p "$OUT"
     exec > >(tee -a "$OUT/${script##*/}.log") 2>&1
     viewer=$!
   fi
 }
 
-# Ready to begin: the GPU, Node.js, the device. Ends the script where one is missing.
+# Ready to begin: the GPU, Node.js, the device, and a file for figures. Ends the script where one is missing.
 prepare() {
-  if [ "$device" = cuda ]; then
-    need_gpu
-    results=bench/results/$(slug "$gpu").jsonl
-  fi
+  [ "$device" != cuda ] || need_gpu
   describe_machine
   if ! unpack || ! build_if_needed "$device"; then
     failed=1
     exit 1
   fi
+  # Where they outlive this machine. A simulated GPU's are for trying the way: nothing keeps them.
+  if [ "$device" = cuda ]; then folder=${OUT:-bench/results}; else folder=$(mktemp -d); fi
+  figures=${description#*, }
+  figures=$folder/$(slug "${figures%%, *}").jsonl
 }
 
 skip() {
@@ -55,13 +57,8 @@ skip() {
   skipped=$((skipped + 1))
 }
 
-# Figures so far, where they outlive this machine.
-keep() {
-  if [ -n "${OUT:-}" ] && [ -n "$results" ] && [ -f "$results" ]; then cp "$results" "$OUT/"; fi
-}
-
 # step NAME LEAST MOST COMMAND...: runs it if LEAST seconds are left, for at most MOST. Counts the totals it prints, or
-# itself as one, and the peers that say they are not installed. Once time was too short for one, the rest is left too:
+# itself as one, and as skipped the peers that cannot be run. Once time was too short for one, the rest is left too:
 # --from goes on there.
 step() {
   local name=$1 least=$2 most=$3 left status started=$SECONDS
@@ -85,7 +82,6 @@ step() {
   status=$?
   wait $!
   job=""
-  keep
   if [[ $status =~ ^(124|137)$ ]] && [ "$left" -le "$most" ]; then next=$name; fi
   tally "$name" "$status" "$((SECONDS - started))"
 }
@@ -93,20 +89,21 @@ step() {
 # tally NAME STATUS SECONDS: 124 and 137 are timeout's.
 tally() {
   local totals p=0 f=0 s=0
-  skipped=$((skipped + $(grep -c ': not installed (' "$log")))
+  skipped=$((skipped + $(grep -cE ': (not installed \(|cannot be run: )' "$log")))
   if [ "$2" -eq 124 ] || [ "$2" -eq 137 ]; then
     p=$(grep -c '^passed' "$log" "$progress" | awk -F: '{ n += $2 } END { print n }')
     f=$(grep -cE '^(FAILED|failed)' "$log" "$progress" | awk -F: '{ n += $2 } END { print n }')
+    stopped=$1
     skip "$1" "stopped after $3 s: $p passed, $f failed until then$(under_way)"
   else
     totals=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$log" | tail -n 1)
     [ -n "$totals" ] || { [ "$2" -eq 0 ] && totals="1 passed, 0 failed, 0" || totals="0 passed, 1 failed, 0"; }
     read -r p f s <<<"$(sed -E 's/[^0-9]+/ /g' <<<"$totals")"
-    f=$((f + $(grep -c ': cannot be started: ' "$log")))
     [ "$2" -ne 0 ] && [ "$f" -eq 0 ] && f=1
     say "($3 s)"
   fi
-  [ "$f" -gt 0 ] && say "FAILED: $1 (status $2)"
+  # After a fault in a kernel all that follows in its process fails too.
+  [ "$f" -gt 0 ] && say "FAILED: $1 (status $2)$(sed -n 's/^failed\t/, first: /p' "$progress" | head -n 1)"
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + ${s:-0}))
 }
 
@@ -118,16 +115,27 @@ under_way() {
   [ -z "$names" ] || printf ', under way: %s' "$(paste -sd ';' <<<"$names")"
 }
 
+# A signal, perhaps within a step, whose variables are seen from here.
+interrupted() {
+  trap '' INT TERM
+  say "interrupted"
+  failed=$((failed + 1))
+  if [ -n "$job" ]; then
+    kill "$job"
+    next=$name
+    tally "$name" 124 "$((SECONDS - started))"
+  fi
+  exit 130
+}
+
 # Last words, whatever ended the script.
 finish() {
   local status=$?
   trap - EXIT
   trap '' INT TERM
-  if [ -n "$job" ]; then kill "$job" 2>/dev/null; fi
-  keep
-  if [ -n "$results" ] && command -v node >/dev/null; then
-    say ""
-    node bench/gpu/table.mjs "$results"
+  if [ -f "$figures" ]; then
+    say "" "$figures:"
+    node bench/gpu/table.mjs "$figures"
   fi
   [ -z "$next" ] || say "" "go on with: --from \"$next\""
   if [ -n "$from" ]; then
@@ -136,6 +144,7 @@ finish() {
   fi
   say "" "$passed passed, $failed failed, $skipped skipped"
   rm -f "$log" "$progress"
+  [ "$device" = cuda ] || rm -rf "${folder:-$log}"
   if [ -n "$viewer" ]; then
     exec >&- 2>&-
     wait "$viewer"

@@ -1,5 +1,6 @@
 // The last figure of each kind in a result file, as a short table. Usage: node bench/gpu/table.mjs FILE [--markdown].
-// With --markdown it is the README's. A line that was cut off when its writer was stopped is passed over.
+// With --markdown it is the README's: what a simulated GPU was timed at is left out. A line that was cut off when its
+// writer was stopped is passed over.
 import { existsSync, readFileSync } from "node:fs";
 
 const [file, form] = process.argv.slice(2);
@@ -27,7 +28,9 @@ const views = {
 function parsed(line) {
   try {
     const entry = JSON.parse(line);
-    return entry.bench in views ? [views[entry.bench](entry)] : [];
+    if (!(entry.bench in views) || (form === "--markdown" && entry.device === "cuda-sim")) return [];
+    const [work, ...rest] = views[entry.bench](entry);
+    return [[entry.hopper === "off" ? `${work}, Hopper's kernels off` : work, ...rest]];
   } catch {
     return [];
   }

@@ -94,7 +94,7 @@ def transformers_model(torch, options, config, dtype):
     except ImportError as error:
         leave(str(error), "pip install transformers")
     with torch.device(options.device):
-        model = LlamaForCausalLM(LlamaConfig(**config, attn_implementation="sdpa"))
+        model = LlamaForCausalLM(LlamaConfig.from_dict(config, attn_implementation="sdpa"))
     return model.to(dtype)
 
 
