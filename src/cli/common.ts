@@ -26,6 +26,10 @@ import type { Flags } from "./verb";
 const FILES = "Files:";
 const QUESTIONS = "Questions:";
 
+/** A flag that takes one number. */
+export const numberFlag = (describe: string, group: string, more: Options = {}): Options =>
+  ({ ...textFlag(describe, group, more), type: "number" });
+
 /** A flag that takes one text. */
 export function textFlag(describe: string, group = FILES, more: Options = {}): Options {
   return { type: "string", requiresArg: true, group, describe, ...more };
@@ -79,7 +83,7 @@ export const QUESTION_FLAGS: Readonly<Record<string, Options>> = {
   task: textFlag("name of the task (see `selfrefine inspect tasks`)", QUESTIONS),
   data: textFlag("the benchmark's folder; procedural tasks have none", QUESTIONS),
   split: textFlag("which split", QUESTIONS, { choices: ["train", "validation", "test", "all"] }),
-  limit: textFlag("the first so many questions; 0 = all", QUESTIONS, { defaultDescription: "0" }),
+  limit: numberFlag("the first so many questions; 0 = all", QUESTIONS, { defaultDescription: "0" }),
   ...flagsOf(wordproblemOptions, "Word problems:", wordproblemFlag),
 };
 
@@ -99,8 +103,9 @@ export function required(flags: Flags, name: string, what: string): string {
     : fail("ERR_CONFIG", `--${name} is missing: ${what}`, { option: name });
 }
 
-/** Says what auto took and why; a device that the user chose needs no words. */
+/** Says what auto took and why; a device that the user chose needs no words, nor does a program that reads. */
 export function sayDevice(device: ModelOptions["device"], context: Context): void {
+  if (context.json) return;
   const reason = deviceReason(device);
   if (reason !== undefined) context.terminal.note(reason);
 }

@@ -9,7 +9,7 @@ import { teacherRules } from "../config/teacher-rules";
 import { writeJsonl } from "../data/jsonl";
 import { makeDirectory } from "../files";
 import { takeLock } from "../lock";
-import { percent } from "../report/format";
+import { percent, plural } from "../report/format";
 import { demonstrate } from "../teacher/demonstrations";
 import { teacherAnswers } from "../run/teacher-answers";
 import {
@@ -96,8 +96,8 @@ export const demosVerb: Verb = {
     context.emit({ type: "finished", output, ...report });
     const { total } = report;
     context.print(
-      `${output}: ${total.kept} demonstrations of ${report.covered} of ${report.questions} questions; ` +
-        `${total.correct} of ${total.with_gold} answers right (${percent(total.with_gold ? total.correct / total.with_gold : null)})`,
+      `${output}: ${plural(total.kept, "demonstration")} of ${report.covered} of ${plural(report.questions, "question")}; ` +
+        `${total.correct} of ${plural(total.with_gold, "answer")} right (${percent(total.with_gold ? total.correct / total.with_gold : null)})`,
     );
   },
 };

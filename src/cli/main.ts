@@ -123,7 +123,8 @@ function build(args: readonly string[], finished: (code: number) => void): Argv 
       const isUsage = error === undefined || error.name === "YError";
       throw isUsage ? usageError(message ?? error?.message ?? "", args) : error;
     });
-  for (const verb of VERBS) program.command(toCommand(verb, finished));
+  const forHelp = args.includes("--help") || args.includes("-h");
+  for (const verb of VERBS) program.command(toCommand(verb, finished, forHelp));
   for (const [command, does] of EXAMPLES) program.example(`selfrefine ${command}`, does);
   return program;
 }

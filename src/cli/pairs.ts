@@ -9,7 +9,7 @@ import { fail } from "../errors";
 import { pairOptions } from "../refine/options";
 import { buildPairs } from "../refine/pairs";
 import { whyNoPairs } from "../refine/report";
-import { percent } from "../report/format";
+import { percent, plural } from "../report/format";
 import { normalizeText } from "../tasks/text";
 import { renderPrompt } from "../text/templates";
 import { Tokenizer } from "../text/tokenizer";
@@ -138,7 +138,7 @@ export const pairsVerb: Verb = {
     context.emit({ type: "finished", output, ...report });
     if (pairs.length === 0) context.terminal.warn(spell(whyNoPairs(report), flagHere));
     context.print(
-      `${output}: ${report.pairs} pairs of ${report.paired_questions} of ${report.questions} questions; all right ` +
+      `${output}: ${plural(report.pairs, "pair")} of ${report.paired_questions} of ${plural(report.questions, "question")}; all right ` +
         `${report.all_right}, all wrong ${report.all_wrong}; chosen from the teacher ${percent(report.teacher_share)}`,
     );
   },

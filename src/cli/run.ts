@@ -28,7 +28,7 @@ export const RUN_FLAGS: Readonly<Record<string, Options>> = {
     describe: "directory of the run; default: runs/<name>",
   },
   seed: {
-    type: "string",
+    type: "number",
     requiresArg: true,
     group: GROUP,
     describe: "seed of the run, in place of the file's",
@@ -60,16 +60,18 @@ export const RUN_FLAGS: Readonly<Record<string, Options>> = {
   },
   device: {
     ...flagsOf(modelOptions.pick({ device: true }), GROUP)["device"],
-    describe: "where to compute, in place of the file's model.device: auto takes an NVIDIA GPU where one can be used",
+    describe: "where to compute; given, it wins over the file's model.device (and --set model.device is refused "
+      + "beside it); auto takes an NVIDIA GPU where one can be used, else the cpu",
+    defaultDescription: "model.device",
   },
   threads: {
-    type: "string",
+    type: "number",
     requiresArg: true,
     group: GROUP,
     describe: "threads of the cpu device; 0 = all processors",
   },
   "checkpoint-seconds": {
-    type: "string",
+    type: "number",
     requiresArg: true,
     group: GROUP,
     describe: "seconds of training between two checkpoints",

@@ -13,6 +13,7 @@ import type { SampledPath } from "../data/records";
 import { fail } from "../errors";
 import { makeDirectory } from "../files";
 import type { Model } from "../model";
+import { plural } from "../report/format";
 import { decisiveDecoding, effectiveDecoding } from "../run/effective";
 import { asked } from "../run/stages/rows";
 import { drawPaths, FLUSH_MS } from "../run/stages/sample";
@@ -225,6 +226,6 @@ export const sampleVerb: Verb = {
     const samples = await (flags["prompts"] === undefined ? fromTask : fromPrompts)(flags, context, output);
     context.terminal.finish();
     context.emit({ type: "finished", output, samples });
-    context.print(`${output}: ${samples} samples`);
+    context.print(`${output}: ${plural(samples, "sample")}`);
   },
 };

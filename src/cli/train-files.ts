@@ -9,6 +9,7 @@ import { streamRecords } from "../data/table";
 import { fail } from "../errors";
 import { ioError, makeDirectory, swapIn, syncTree } from "../files";
 import type { Model } from "../model";
+import { plural } from "../report/format";
 import { stepDetail } from "./follow-run";
 import type { StageEvent } from "../run/events";
 import { audit, follow, saveTrained, trainingControl, MODEL_DIRECTORY } from "../run/stages/train";
@@ -133,7 +134,7 @@ export async function trainOnFiles<R extends EncodedSft | EncodedPair>(
       const { loss } = JSON.parse(last) as { loss?: number };
       context.emit({ type: "finished", output, ...counts, loss });
       context.print(
-        `${output}: ${counts.rows} rows, ${counts.steps} steps, last loss ${loss?.toFixed(4) ?? "n/a"}`,
+        `${output}: ${plural(counts.rows, "row")}, ${plural(counts.steps, "step")}, last loss ${loss?.toFixed(4) ?? "n/a"}`,
       );
     });
   } finally {

@@ -29,11 +29,13 @@ export interface Verb {
 
 const COMMON_GROUP = "Output:";
 
+const JSON_HELP = "JSON lines on stdout instead of text; the last is of type finished or error";
+
 export const COMMON_FLAGS: Readonly<Record<string, Options>> = {
   json: {
     type: "boolean",
     group: COMMON_GROUP,
-    describe: "JSON lines on stdout instead of text; the last is of type finished (with --seeds: seeds) or error",
+    describe: JSON_HELP,
   },
   quiet: {
     type: "boolean",
@@ -97,8 +99,18 @@ export async function execute(verb: Verb, flags: Flags): Promise<number> {
   }
 }
 
-/** The verb as yargs wants it; `finished` gets the exit code. */
-export function toCommand(verb: Verb, finished: (code: number) => void): CommandModule {
+/** A verb's flags with those of every verb. */
+function allFlags({ flags }: Verb, forHelp: boolean): Record<string, Options> {
+  const all: Record<string, Options> = { ...flags, ...COMMON_FLAGS };
+  if ("seeds" in flags) all["json"] = { ...all["json"], describe: JSON_HELP.replace("finished", "finished (with --seeds: seeds)") };
+  if (forHelp) return all;
+  // yargs makes NaN of what is no number, and an error should say what was given: our schemas make the numbers.
+  return Object.fromEntries(Object.entries(all).map(([name, flag]): [string, Options] =>
+    [name, flag.type === "number" ? { ...flag, type: "string" } : flag]));
+}
+
+/** The verb as yargs wants it, to run or to show its help; `finished` gets the exit code. */
+export function toCommand(verb: Verb, finished: (code: number) => void, forHelp: boolean): CommandModule {
   const { positional } = verb;
   const place = positional ? (positional.optional ? ` [${positional.name}]` : ` <${positional.name}>`) : "";
   return {
@@ -106,7 +118,7 @@ export function toCommand(verb: Verb, finished: (code: number) => void): Command
     describe: verb.summary,
     builder: (yargs: Argv) => {
       if (positional) yargs.positional(positional.name, { type: "string", describe: positional.describe });
-      yargs.options({ ...verb.flags, ...COMMON_FLAGS });
+      yargs.options(allFlags(verb, forHelp));
       for (const [command, does] of verb.examples) yargs.example(`selfrefine ${command}`, does);
       return yargs;
     },

@@ -50,7 +50,7 @@ function form(inner: Schema): Options {
     case "array":
       return { type: "string", array: true, requiresArg: true };
     default:
-      return { type: "string", requiresArg: true };
+      return { type: def.type === "number" ? "number" : "string", requiresArg: true };
   }
 }
 

@@ -114,7 +114,7 @@ export const generationOptions = z.strictObject({
   top_k: countOrNone(MOST.tokens).default(0).describe("keep the k most likely tokens; 0 = all"),
   top_p: z.number().gt(0).max(1).default(1).describe("keep the fewest tokens whose mass reaches this; 1 = all"),
   min_p: z.number().min(0).lt(1).default(0).describe("cut tokens less likely than this share of the likeliest; 0 = none"),
-  stop: z.array(z.string().min(1)).default([]).describe("texts that end a completion"),
+  stop: z.array(z.string().min(1)).default([]).describe("texts that end a completion; it keeps the one it ended at, and what else that text's last token holds"),
   max_batch: count(MOST.samples).default(64).describe("completions decoded together; does not change them"),
   seed,
 });

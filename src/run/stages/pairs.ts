@@ -4,6 +4,7 @@ import { writeJsonl } from "../../data/jsonl";
 import type { Demonstration, Question, SampledPath } from "../../data/records";
 import { stableJson, writeFileAtomic } from "../../files";
 import { buildPairs } from "../../refine/pairs";
+import { plural } from "../../report/format";
 import type { Task } from "../../tasks";
 import { Tokenizer } from "../../text/tokenizer";
 import type { RunContext } from "../context";
@@ -63,7 +64,7 @@ export async function* pairsStage(
       type: "note",
       stage: name,
       message:
-        `${report.pairs} pairs of ${report.paired_questions} questions, ` +
+        `${plural(report.pairs, "pair")} of ${plural(report.paired_questions, "question")}, ` +
         `${(100 * report.teacher_share).toFixed(0)} % of chosen from the teacher`,
     };
   });
