@@ -292,7 +292,7 @@ describe("records of the field's other shapes", () => {
     writeFileSync(join(place.path, "chat.jsonl"), JSON.stringify({ messages }));
     const outcome = await cli(["sft", "--model", base, "--train", "chat.jsonl", "--output", "chat"]);
     expect([outcome.code, outcome.stderr]).toEqual([
-      1,
+      3,
       expect.stringMatching(/error \[ERR_UNSUPPORTED\]: .*chat template/),
     ]);
   });
