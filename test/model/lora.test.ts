@@ -162,15 +162,24 @@ const steps: Record<string, StepOf> = {
 for (const name of lacking) test.skip(`${name} is not in this build`, () => undefined);
 
 describe.each(devices)("%s", (device) => {
-  test("an adapter that is not trained changes no score and no sample, bit for bit", async () => {
+  // cuBLASLt may add a product, even to zeros, by another algorithm than it computes one: it sums in another order.
+  const isAddedOtherwise = device === "cuda" || (device === "cuda-sim" && Boolean(process.env.SELFREFINE_CUBLASLT));
+  test(`an adapter that is not trained changes no score${isAddedOtherwise ? "" : ", bit for bit"}`, async () => {
+    for (const [dtype, limit] of [["float32", float32Limit], ["bfloat16", 2 ** -6]] as const) {
+      const [plain, adapted] = [await make(device, { dtype, lora: null }), await make(device, { dtype })];
+      const [got, wanted] = [await scoresOf(adapted), await scoresOf(plain)];
+      if (isAddedOtherwise) expect(relativeError(got, wanted)).toBeLessThan(limit);
+      else expect(got).toEqual(wanted);
+      [plain, adapted].forEach((model) => model.dispose());
+    }
+  });
+
+  test("an adapter that is not trained changes no sample, bit for bit", async () => {
     for (const dtype of ["float32", "bfloat16"] as const) {
-      const plain = await make(device, { dtype, lora: null });
-      const adapted = await make(device, { dtype });
-      expect(await scoresOf(adapted)).toEqual(await scoresOf(plain));
+      const [plain, adapted] = [await make(device, { dtype, lora: null }), await make(device, { dtype })];
       const prompts = [{ tokens: [1, 5, 9], samples: 3 }, { tokens: [1] }];
       expect(await generate(adapted, prompts)).toEqual(await generate(plain, prompts));
-      plain.dispose();
-      adapted.dispose();
+      [plain, adapted].forEach((model) => model.dispose());
     }
   });
 
