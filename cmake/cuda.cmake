@@ -103,7 +103,8 @@ file(GLOB CHECK_SOURCES CONFIGURE_DEPENDS test/cuda/check.cpp test/cuda/cases.cp
   test/cuda/planted*.cpp)
 if(CHECK_SOURCES)
   file(GLOB REFERENCE_SOURCES CONFIGURE_DEPENDS native/kernels/reference.cpp native/kernels/*/reference.cpp)
-  add_executable(selfrefine_cuda_check EXCLUDE_FROM_ALL ${CHECK_SOURCES} ${REFERENCE_SOURCES})
+  add_executable(selfrefine_cuda_check EXCLUDE_FROM_ALL ${CHECK_SOURCES} ${REFERENCE_SOURCES}
+    native/engine/batch.cpp native/model/arena.cpp)
   target_link_libraries(selfrefine_cuda_check PRIVATE selfrefine_cuda_sim_objects)
   target_compile_options(selfrefine_cuda_check PRIVATE -Wno-unknown-pragmas)
   set_target_properties(selfrefine_cuda_check PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})

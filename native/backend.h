@@ -55,8 +55,12 @@ class Backend {
   /// Sets bytes to 0, after all ops so far.
   virtual void zero(void* memory, size_t bytes) { std::memset(memory, 0, bytes); }
   /// Returns when all ops so far are done: only then may the host read what they wrote to shared memory, or write what
-  /// they read.
+  /// they read; but for the indices of training's ops, which run() takes over.
   virtual void synchronize() {}
+  /// Marks the end of all ops so far, in place of the mark before.
+  virtual void mark() {}
+  /// synchronize() for the ops before the mark alone: those after it may still be at work.
+  virtual void wait_for_mark() {}
 
   /// True if recordings save time: shapes may then be rounded up so that they come again.
   virtual bool records() const { return false; }

@@ -207,9 +207,12 @@ export interface NativeTrainer {
   buffers(): TrainerBuffers;
   /** Log-probs by the training forward; fills logps and sequenceLogps. */
   logps(size: BatchSize): Promise<void>;
-  /** Forward and backward of loss = -sum(weights * logps); gradients accumulate. */
+  /**
+   * Forward and backward of loss = -sum(weights * logps); gradients accumulate. On a GPU it resolves when the loss is
+   * known; should the backward pass end in an error, a later call throws it.
+   */
   sftStep(size: BatchSize): Promise<{ loss: number; scored: TokenSums }>;
-  /** Forward and backward of a preference loss; sequences 2i, 2i + 1 are chosen and rejected. */
+  /** The same of a preference loss; sequences 2i, 2i + 1 are chosen and rejected. */
   dpoStep(
     size: BatchSize, options: PreferenceOptions,
   ): Promise<{ loss: number; chosen: TokenSums; rejected: TokenSums }>;

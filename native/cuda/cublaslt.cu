@@ -245,7 +245,8 @@ Status CublasLt::run(const Plan& plan, const CudaGemm& gemm, const Operands& ope
   const void* added = gemm.residual ? gemm.residual : gemm.c;
 #ifdef CUDASIM
   if (cudasim::is_capturing(operands.stream)) fail(ErrorCode::internal, "cuBLASLt's stand-in cannot be recorded");
-  const cudasim::DeviceAccess access;  // the stand-in computes on the host
+  cudasim::finish_all();  // the stand-in computes on the host, at once
+  const cudasim::DeviceAccess access;
 #endif
   return functions_.Matmul(handle_, plan.desc, &one, gemm.b, plan.first, gemm.a, plan.second, &beta, added,
                            plan.result, operands.out, plan.result, &plan.algo, operands.workspace,

@@ -95,6 +95,7 @@ CudaBackend::CudaBackend(const BackendOptions&) {
   }
   check_cuda(cudaSetDevice(device_), "cudaSetDevice");
   check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+  check_cuda(cudaEventCreateWithFlags(&mark_, cudaEventDisableTiming), "cudaEventCreate");
   if (!is_hopper_forbidden()) {
     hopper_ = may_use_hopper(properties_);
     clusters_ = may_use_clusters(properties_);
@@ -106,6 +107,7 @@ CudaBackend::~CudaBackend() {
   cudaSetDevice(device_);
   cudaStreamSynchronize(stream_);
   for (const Area& area : areas_) cudaFree(area.data);
+  cudaEventDestroy(mark_);
   cudaStreamDestroy(stream_);
 }
 
@@ -191,6 +193,19 @@ void CudaBackend::synchronize() {
   enter();
   expect_not_recording("waiting");
   check_cuda(cudaStreamSynchronize(stream_), "synchronize");
+  report_damaged_row();
+}
+
+void CudaBackend::mark() {
+  enter();
+  expect_not_recording("a mark");
+  check_cuda(cudaEventRecord(mark_, stream_), "mark");
+}
+
+void CudaBackend::wait_for_mark() {
+  enter();
+  expect_not_recording("waiting");
+  check_cuda(cudaEventSynchronize(mark_), "wait for mark");
   report_damaged_row();
 }
 

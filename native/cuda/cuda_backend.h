@@ -1,7 +1,8 @@
 // The backend on an NVIDIA GPU: one stream, kernels of kernels/<family>/cuda.cu launched in order on it. Device memory
 // comes from allocate(), what the host reads and writes too from allocate_shared(): pinned memory, the same address on
 // both sides. run() returns when its work is queued; synchronize() when it is done.
-// Compiled by nvcc it is the backend "cuda"; compiled by g++ over sim/sim.h it is "cuda-sim", where all is synchronous.
+// Compiled by nvcc it is the backend "cuda"; compiled by g++ over sim/sim.h it is "cuda-sim", where work waits until
+// somebody waits for it.
 #pragma once
 
 #include <array>
@@ -35,6 +36,8 @@ class CudaBackend final : public Backend {
   void copy(void* to, const void* from, size_t bytes) override;
   void zero(void* memory, size_t bytes) override;
   void synchronize() override;
+  void mark() override;
+  void wait_for_mark() override;
   bool host_memory() const override { return false; }
   bool records() const override;
   std::unique_ptr<Recording> make_recording() override;
@@ -110,7 +113,7 @@ class CudaBackend final : public Backend {
   void head_gradient(const LmHeadLoss& op, const void* dlogits, const float* dlogps, float* area, int64_t begin,
                      int64_t end);
 
-  /// What a kernel finds wrong with real-valued data is reported by the next synchronize().
+  /// What a kernel finds wrong with real-valued data is reported by the next synchronize() or wait_for_mark().
   /// In kernels/sampling/cuda.cu.
   int32_t* damaged_row();
   void report_damaged_row();
@@ -126,6 +129,7 @@ class CudaBackend final : public Backend {
   int device_ = 0;
   cudaDeviceProp properties_{};
   cudaStream_t stream_{};
+  cudaEvent_t mark_{};
   bool hopper_ = false;    // whether kernels of wgmma and TMA may be used
   bool clusters_ = false;  // whether kernels of clusters may be
   std::unique_ptr<CublasLt> cublaslt_;  // null where there is none

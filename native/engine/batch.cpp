@@ -54,11 +54,17 @@ Batch::Batch(const std::shared_ptr<Backend>& backend, const TrainerCapacity& cap
   });
 }
 
+/// After an error in the middle of a step its ops may still be at work.
+void Batch::end_use() {
+  if (in_use_) backend_->synchronize();
+  in_use_ = false;
+}
+
 void Batch::stage(const BatchSize& size) {
   expect_size("tokens", size.tokens, 1, capacity_.max_tokens);
   expect_size("segments", size.segments, 1, capacity_.max_segments);
   expect_size("sequences", size.sequences, 0, capacity_.max_sequences);
-  backend_->synchronize();  // after an error in the middle of a step its ops may still read
+  end_use();
   const auto copy = [this](Tensor BatchInputs::*field, int64_t rows) {
     const Tensor from = (inputs_.*field).rows(0, rows);
     std::memcpy((staged_.*field).data, from.data, static_cast<size_t>(from.bytes()));
@@ -73,6 +79,7 @@ void Batch::stage(const BatchSize& size) {
 }
 
 ScoredBatch Batch::prepare(const ModelConfig& config) {
+  end_use();
   const PackedBatch packed = {.tokens = staged_.tokens.rows(0, size_.tokens),
                               .positions = staged_.positions.rows(0, size_.tokens),
                               .segments = staged_.segments.rows(0, size_.segments),
@@ -92,6 +99,7 @@ ScoredBatch Batch::prepare(const ModelConfig& config) {
                        .reference_logps = staged_.reference_logps.rows(0, size_.sequences),
                        .scored = m};
   batch.packed.scored_rows = scored_rows_.rows(0, m);
+  in_use_ = true;
   return batch;
 }
 
@@ -138,7 +146,8 @@ void Batch::read_weights(const ScoredBatch& batch, Tensor out) const {
 }
 
 void Batch::publish(const ScoredBatch& batch) {
-  backend_->synchronize();
+  backend_->wait_for_mark();
+  in_use_ = false;
   float* all = outputs_.logps.as<float>();
   const float* logps = batch.logps.as<float>();
   std::fill_n(all, batch.packed.tokens.dim(0), 0.0f);

@@ -58,17 +58,20 @@ class Batch {
   const BatchOutputs& outputs() const { return outputs_; }
   const Arena& arena() const { return arena_; }
 
-  /// Copies the valid part of the inputs, when no op reads the copy before it; from then on they may be filled again.
-  /// Throws ERR_INVALID_ARGUMENT if they cannot hold so much.
+  /// Copies the valid part of the inputs; from then on they may be filled again. Throws ERR_INVALID_ARGUMENT if they
+  /// cannot hold so much.
   void stage(const BatchSize& size);
-  /// Checks every index of what was staged. Throws ERR_INVALID_ARGUMENT naming the element.
+  /// Checks every index of what was staged. Throws ERR_INVALID_ARGUMENT naming the element. From then until publish()
+  /// ops may use the batch.
   ScoredBatch prepare(const ModelConfig& config);
   /// The weights of the scored rows, checked to be finite.
   void read_weights(const ScoredBatch& batch, Tensor out) const;
-  /// Waits for batch.logps and the losses, then writes logps of all rows and sums of the sequences.
+  /// Waits for the backend's mark, which stands behind all ops that read or write the batch but those that take its
+  /// indices alone; then writes logps of all rows and sums of the sequences.
   void publish(const ScoredBatch& batch);
 
  private:
+  void end_use();
   int64_t gather_scored(int64_t vocab_size);
   void find_sequence_ends(int64_t scored);
 
@@ -77,7 +80,8 @@ class Batch {
   Arena arena_;
   BatchInputs inputs_, staged_;
   BatchOutputs outputs_;
-  BatchSize size_;  // of what is staged
+  BatchSize size_;       // of what is staged
+  bool in_use_ = false;  // ops that use the batch may be at work
   Tensor scored_rows_, scored_targets_, scored_logps_, scored_metrics_, dlogps_, sequence_ends_;
 };
 

@@ -1,4 +1,7 @@
-// A step is: check the batch, forward, loss head (which takes the loss's gradient on the way), backward.
+// A step is: check the batch, forward, loss head (which takes the loss's gradient on the way), backward. It returns when
+// the loss is known, though a GPU may be at the backward pass until the next mark: the host prepares and queues the next
+// batch meanwhile. That hides its launches (some 26 a layer and 15 more, of 2 to 3 us), so they are not recorded as a
+// graph, which would not fit the next batch: its shapes are others.
 #include "engine/trainer.h"
 
 #include <algorithm>
@@ -126,6 +129,7 @@ void Trainer::logps() {
     model_->backend().run(LmHeadForward{.logps = batch.logps, .x = forward(batch).scored_norm,
                                         .weight = model_->weights().lm_head, .targets = batch.targets});
   }
+  model_->backend().mark();
   batch_.publish(batch);
 }
 
@@ -206,6 +210,7 @@ PreferenceLoss Trainer::preference_loss(const ScoredBatch& batch, const Preferen
 
 void Trainer::backward(const ScoredBatch& batch, const Activations& a, const LmHeadLoss& loss) {
   model_->backend().run(loss);
+  model_->backend().mark();
   transformer_.backward(a, batch.packed, optimizer().gradients(), loss.dx);
   batch_.publish(batch);
 }

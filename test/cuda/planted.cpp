@@ -227,6 +227,7 @@ int run_planted() {
   all.insert(all.end(), hopper_planted().begin(), hopper_planted().end());
   all.insert(all.end(), cluster_planted().begin(), cluster_planted().end());
   all.insert(all.end(), graph_planted().begin(), graph_planted().end());
+  all.insert(all.end(), stream_planted().begin(), stream_planted().end());
   for (const Planted& planted : all) {
     if (!can_find(planted.finder)) {
       std::printf("skipped: %s needs another sanitizer\n", planted.name);

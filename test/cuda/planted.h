@@ -19,6 +19,8 @@ const std::vector<Planted>& hopper_planted();
 const std::vector<Planted>& cluster_planted();
 /// Errors in recorded work.
 const std::vector<Planted>& graph_planted();
+/// Errors in waiting for streams.
+const std::vector<Planted>& stream_planted();
 
 /// Values on the heap, so that AddressSanitizer knows where they end.
 template <typename T>

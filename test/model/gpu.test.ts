@@ -139,6 +139,49 @@ describe.each(gpus)("%s", (device) => {
     expect(relativeError(mine.gradient, (await step("cpu")).gradient)).toBeLessThan(lossLimit);
   });
 
+  const stepped = ["model.embed_tokens.weight", "model.layers.0.self_attn.qkv_proj.weight", "model.norm.weight"];
+  const gradients = (trainer: TestTrainer) => stepped.map((name) => [...trainer.gradient(name)]);
+  const others = [...examples, { prompt: [8, 13], completion: [50, 49, 48, 47, 46, 45, 44, 43, 2] }].reverse();
+  const otherPairs: Pair[] = [{ prompt: [1, 33, 9, 4], chosen: [60, 59, 58, 57, 2], rejected: [2] }, pairs[1]!];
+  const accumulations: Record<string, (trainer: TestTrainer) => (() => Promise<{ loss: number }>)[]> = {
+    SFT: (trainer) => [examples, others, examples.slice(1)].map((batch, number) => () => trainer.native.sftStep(
+      trainer.fill((writer) => batch.forEach(({ prompt, completion }) =>
+        writer.example(prompt, completion, 0.1 * (number + 1), false))))),
+    DPO: (trainer) => [pairs, otherPairs, pairs.slice(0, 1)].map((batch, number) => () => {
+      trainer.referenceLogps.forEach((_, s) => (trainer.referenceLogps[s] = -3 - ((5 * s + 7 * number) % 4)));
+      return trainer.native.dpoStep(trainer.fillPairs(batch), dpo({ pairWeight: 0.2, nllWeight: 0.01 }));
+    }),
+  };
+  describe.each(Object.entries(accumulations))("%s, batch after batch", (_, stepsOf) => {
+    const accumulate = (wait: boolean) => using(device, async (trainer) => {
+      const results: unknown[] = [];
+      for (const step of stepsOf(trainer)) {
+        const pending = step();
+        for (const input of [...Object.values(trainer.inputs), trainer.referenceLogps]) input.fill(7); // as loops do
+        results.push(await pending, [...trainer.sequenceLogps, ...trainer.pairLosses, ...trainer.logps]);
+        if (wait) gradients(trainer); // copies: all that was begun is done then
+      }
+      return [...results, gradients(trainer)];
+    });
+
+    test("accumulates what it does when each waits for the one before, bit for bit", async () => {
+      const waited = await accumulate(true);
+      expect(await accumulate(false)).toEqual(waited);
+    });
+
+    test("a bad batch leaves alone what the one before still adds", async () => {
+      const sums = (bad: boolean) => using(device, async (trainer) => {
+        await stepsOf(trainer)[0]!();
+        const size = fillExamples(trainer);
+        trainer.inputs.tokens[size.tokens - 1] = smallConfig.vocabSize;
+        if (bad) await expect(trainer.native.sftStep(size)).rejects.toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
+        await stepsOf(trainer)[1]!();
+        return gradients(trainer);
+      });
+      expect(await sums(true)).toEqual(await sums(false));
+    });
+  });
+
   test.each([[device, device], ["cpu", device], [device, "cpu"]] as const)(
     "a training that stopped on %s goes on, on %s", async (first, second) => {
       const path = join(folder, `${first}-${second}.state`);

@@ -6,8 +6,9 @@
 #include <map>
 #include <mutex>
 
+#include "cuda/device_ranges.h"
 #include "cuda/sim/device_memory.h"
-#include "cuda/sim/graph.h"
+#include "cuda/sim/stream.h"
 
 namespace {
 
@@ -36,6 +37,13 @@ struct Asked {
 Asked& asked() {
   static auto& functions = *new Asked;
   return functions;
+}
+
+/// All memory that CUDA gave. Other memory is the system's own, pageable, which copies of a GPU do not read or write
+/// behind the host's back.
+selfrefine::DeviceRanges& known_memory() {
+  static auto& ranges = *new selfrefine::DeviceRanges;
+  return ranges;
 }
 
 }  // namespace
@@ -84,6 +92,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorName(cudaError_t) { return "cudaError"; }
 const char* cudaGetErrorString(cudaError_t error) {
+  if (error == cudaErrorLaunchFailure) return cudasim::last_failure();
   if (error == cudaErrorStreamCaptureUnsupported) return "not allowed while a stream is captured";
   if (error == cudaErrorStreamCaptureInvalidated) return "the capture met what is not allowed";
   return "error of the simulated GPU";
@@ -94,12 +103,17 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   if (const cudaError_t error = cudasim::expect_no_capture()) return error;
   if (bytes > kMemory) return cudaErrorMemoryAllocation;
   *memory = cudasim::DeviceMemory::instance().allocate(bytes);
-  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  if (*memory == nullptr) return cudaErrorMemoryAllocation;
+  known_memory().add(*memory, bytes);
+  return cudaSuccess;
 }
 
 cudaError_t cudaFree(void* memory) {
   if (const cudaError_t error = cudasim::expect_no_capture()) return error;
-  if (memory != nullptr) cudasim::DeviceMemory::instance().release(memory);
+  if (memory == nullptr) return cudaSuccess;
+  cudasim::finish_all();  // the driver waits too
+  known_memory().remove(memory);
+  cudasim::DeviceMemory::instance().release(memory);
   return cudaSuccess;
 }
 
@@ -110,41 +124,26 @@ cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
   *memory = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
   if (*memory == nullptr) return cudaErrorMemoryAllocation;
   std::memset(*memory, 0xff, bytes);  // nor is this
+  known_memory().add(*memory, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* memory) {
+  known_memory().remove(memory);
   std::free(memory);
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
-  if (const cudaError_t error = cudasim::expect_no_capture()) return error;
-  const cudasim::DeviceAccess access;
-  if (bytes > 0) std::memmove(to, from, bytes);
   return cudaSuccess;
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   cudasim::submit(stream, [=] {
-    const cudasim::DeviceAccess access;
     if (bytes > 0) std::memmove(to, from, bytes);
   });
-  return cudaSuccess;
+  const bool is_pageable = !known_memory().contains(to) || !known_memory().contains(from);
+  return is_pageable && !cudasim::is_capturing(stream) ? cudaStreamSynchronize(stream) : cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
   cudasim::submit(stream, [=] {
-    const cudasim::DeviceAccess access;
     if (bytes > 0) std::memset(memory, value, bytes);
   });
   return cudaSuccess;
 }
-
-cudaError_t cudaDeviceSynchronize() { return cudasim::expect_no_capture(); }
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = nullptr;
-  return cudaSuccess;
-}
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudasim::expect_no_capture(); }
-cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }

@@ -1,5 +1,5 @@
-// The part of CUDA's runtime API that launchers use. Everything is done when a call returns, but for what is captured
-// (graph.h); memory is the CPU's.
+// The part of CUDA's runtime API that launchers use. What streams are given is done when somebody waits for it
+// (stream.h); memory is the CPU's.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,7 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorNoDevice = 100,
+  cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
 };
@@ -53,7 +54,6 @@ cudaError_t cudaMalloc(void** memory, size_t bytes);
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* memory);
-cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream = {});
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream = {});
 

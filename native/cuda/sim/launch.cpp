@@ -1,14 +1,12 @@
-// Checks a launch as the driver does and shares its blocks out to the machine's threads.
+// Checks a launch as the driver does and, when its turn comes, shares its blocks out to the machine's threads.
 #include "cuda/sim/launch.h"
 
 #include <cstdlib>
-#include <mutex>
 
 #include "core/error.h"
 #include "cpu/thread_pool.h"
 #include "cuda/sim/block.h"
 #include "cuda/sim/cluster.h"
-#include "cuda/sim/device_memory.h"
 #include "cuda/sim/host.h"
 #include "cuda/sim/observer.h"
 
@@ -67,15 +65,15 @@ void run_blocks(const Block::Program& program) {
 
 }  // namespace
 
-void run(const Launch& launch, void (*entry)(const void*), const void* arguments) {
+bool admit(const Launch& launch) {
   check(launch);
-  if (launch_observer) return launch_observer(launch);
+  if (launch_observer) launch_observer(launch);
+  return !launch_observer;
+}
+
+void run(const Launch& launch, void (*entry)(const void*), const void* arguments) {
   const Block::Program program{entry, arguments, launch.grid, launch.block, launch.cluster, launch.shared_bytes,
                                static_cast<unsigned>(setting("CUDASIM_ORDER", 0))};
-  static std::mutex& one_at_a_time = *new std::mutex;  // under a sanitizer, where shared memory is one for all
-  std::unique_lock lock(one_at_a_time, std::defer_lock);
-  if (kSanitized) lock.lock();
-  const DeviceAccess access;
   try {
     run_blocks(program);
   } catch (const selfrefine::Error& error) {

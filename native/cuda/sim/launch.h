@@ -1,14 +1,15 @@
-// LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...): runs all blocks and returns, or keeps the launch for
-// a graph; a kernel's error is thrown as ERR_CUDA. LAUNCH_CLUSTERS likewise, `cluster` neighbours along x at a time.
+// LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...): gives the stream a launch with copies of the
+// arguments, or runs all blocks if there is no stream. A launch that the driver would refuse is thrown as ERR_CUDA, a
+// kernel's own error where it runs. LAUNCH_CLUSTERS likewise, `cluster` neighbours along x at a time.
 #pragma once
 
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
-#include "cuda/sim/graph.h"
 #include "cuda/sim/host.h"
 #include "cuda/sim/language.h"
+#include "cuda/sim/stream.h"
 
 namespace cudasim {
 
@@ -20,6 +21,8 @@ struct Launch {
   unsigned cluster;
 };
 
+/// Checks a launch as the driver does. False if an observer takes it, who wants it not to run.
+bool admit(const Launch& launch);
 void run(const Launch& launch, void (*entry)(const void* arguments), const void* arguments);
 
 template <typename... Parameters, typename... Arguments>
@@ -33,8 +36,7 @@ void launch(const char* name, void (*kernel)(Parameters...), unsigned cluster, d
     std::apply(function, values);
   };
   const Launch launch{name, reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, cluster};
-  if (!is_capturing(stream)) return run(launch, entry, &call);
-  submit(stream, [launch, entry, call] { run(launch, entry, &call); });
+  if (admit(launch)) submit(stream, [launch, entry, call] { run(launch, entry, &call); });
 }
 
 }  // namespace cudasim

@@ -2,7 +2,6 @@
 // nothing is written but the token: each pass reads the logits and makes the masses anew.
 #include <algorithm>
 #include <cfloat>
-#include <utility>
 
 #include "cuda/cuda_backend.h"
 #include "cuda/philox.cuh"
@@ -208,15 +207,16 @@ void CudaBackend::compute(const SampleTokens& op) {
   launched("sample_tokens");
 }
 
-/// Where a sampling kernel names a row whose logits have no distribution; synchronize() reports it.
+/// Where a sampling kernel names a row whose logits have no distribution; who waits next reports it.
 int32_t* CudaBackend::damaged_row() {
   if (!damaged_row_) damaged_row_ = allocate_shared("sampling", sizeof(int32_t));
   return static_cast<int32_t*>(damaged_row_.get());
 }
 
 void CudaBackend::report_damaged_row() {
-  const int32_t row = damaged_row_ ? std::exchange(*damaged_row(), 0) : 0;
-  if (row == 0) return;
+  const int32_t row = damaged_row_ ? *damaged_row() : 0;
+  if (row == 0) return;  // not written then: a kernel behind a mark may be about to
+  *damaged_row() = 0;
   fail(ErrorCode::invalid_argument, "sample_tokens: the logits of row ", row - 1,
        " hold NaN or have no finite maximum; the model's weights are damaged or its training diverged");
 }
