@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda/sim/device_memory.h"
+#include "cuda/sim/watched.h"
 
 namespace {
 
@@ -47,16 +48,27 @@ Device& device() {
   return only;
 }
 
+/// Does it, under the lock, and forgets it.
+void perform(Work work) {
+  try {
+    work();
+  } catch (...) {
+    const cudasim::Unseen bookkeeping;  // threads of a kernel that failed stay where they read their arguments
+    work = nullptr;
+    throw;
+  }
+}
+
 /// Does what stands before `end`. After an error the rest is dropped, as a GPU drops it.
 void finish(Queue& queue, uint64_t end) {
   if (queue.done >= end) return;
   const cudasim::DeviceAccess access;
   while (queue.done < end) {
-    const Work work = std::move(queue.waiting.front());
+    Work work = std::move(queue.waiting.front());
     queue.waiting.pop_front();
     ++queue.done;
     try {
-      work();
+      perform(std::move(work));
     } catch (const std::exception& error) {
       queue.failure = error.what();
       queue.done = queue.end();
@@ -100,7 +112,7 @@ void submit(cudaStream_t stream, Work work) {
   const std::lock_guard lock(device().lock);
   if (stream != nullptr) return stream->queue->waiting.push_back(std::move(work));
   const DeviceAccess access;
-  work();
+  perform(std::move(work));
 }
 
 void finish_all() {
