@@ -1,6 +1,6 @@
 // A step is: check the batch, forward, loss head (which takes the loss's gradient on the way), backward. It returns
 // when the loss is known, though a GPU may be at the backward pass until the next mark: meanwhile the host prepares and
-// queues the next batch. That hides its launches (some 26 a layer and 15 more, of 2 to 3 us), so that they are not
+// queues the next batch. That hides its launches, 26 a layer and a few more of 2 to 3 us each, so that they are not
 // recorded as a graph, which would not fit the next batch: its shapes are others.
 #include "engine/trainer.h"
 
