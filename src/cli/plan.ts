@@ -14,13 +14,15 @@ const schema = modelOptions.extend(planOptions.shape);
 
 const integer = (value: number): string => value.toLocaleString("en-US");
 
-function verdict({ device, option, value, largest, available_bytes: free, fits }: MemoryPlan): string {
+function verdict({ device, option, value, largest, available_bytes: free, fits, ...plan }: MemoryPlan): string {
   if (free === null || largest === null) return `device ${device} is not here: give --memory to learn what fits`;
   const flag = `--${option.replaceAll("_", "-")}`;
+  const lengths = plan.prompt_length === null || plan.max_new_tokens === null ? ""
+    : `, --prompt-length ${integer(plan.prompt_length)} and --max-new-tokens ${integer(plan.max_new_tokens)}`;
   const atLeast = largest >= MOST_TRIED ? "at least " : "";
   const most = largest === 0 ? `no ${flag} is small enough`
     : `the largest ${flag} that fits is ${atLeast}${integer(largest)}`;
-  return `${fits ? "fits" : "does NOT fit"} ${formatBytes(free)} with ${flag} ${integer(value)}; ${most}`;
+  return `${fits ? "fits" : "does NOT fit"} ${formatBytes(free)} with ${flag} ${integer(value)}${lengths}; ${most}`;
 }
 
 function shown(result: MemoryPlan): string {

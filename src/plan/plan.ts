@@ -33,6 +33,9 @@ export interface MemoryPlan {
   device: Device;
   dtype: ModelOptions["dtype"];
   optim_states: ModelOptions["optim_states"];
+  /** Of each sample, as planned: the defaults shrink with the model's positions. Null when training. */
+  prompt_length: number | null;
+  max_new_tokens: number | null;
   /** Exact, but for "work areas": those of full micro-batches, and on a GPU a bound. */
   arenas: PlannedArena[];
   /** Sums, on the device and beside it. */
@@ -78,15 +81,20 @@ Pick<PlanOptions, "prompt_length" | "max_new_tokens"> {
   };
 }
 
-function jobOf(given: Partial<PlanOptions>, parsed: PlanOptions, config: ModelConfig): PlannedJob {
-  if (parsed.mode !== "sample") return trainingWork(parsed.mode, parsed)(config);
+/** The job, and how long its samples are. */
+function jobOf(given: Partial<PlanOptions>, parsed: PlanOptions, config: ModelConfig):
+Pick<MemoryPlan, "prompt_length" | "max_new_tokens"> & { job: PlannedJob } {
+  if (parsed.mode !== "sample") {
+    return { job: trainingWork(parsed.mode, parsed)(config), prompt_length: null, max_new_tokens: null };
+  }
   const positions = config.maxPositionEmbeddings;
-  const options = { ...parsed, ...sampledLengths(given, parsed, positions) };
-  if (options.prompt_length + options.max_new_tokens > positions) {
-    fail("ERR_CONFIG", `\`prompt_length\` ${options.prompt_length} and \`max_new_tokens\` ${options.max_new_tokens} are more `
+  const lengths = sampledLengths(given, parsed, positions);
+  const { prompt_length, max_new_tokens } = lengths;
+  if (prompt_length + max_new_tokens > positions) {
+    fail("ERR_CONFIG", `\`prompt_length\` ${prompt_length} and \`max_new_tokens\` ${max_new_tokens} are more `
       + `together than the model's ${positions} positions`, { option: "prompt_length" });
   }
-  return samplingJob(options.max_batch, options.prompt_length, options.max_new_tokens);
+  return { job: samplingJob(parsed.max_batch, prompt_length, max_new_tokens), ...lengths };
 }
 
 function available(device: Device): number | null {
@@ -108,7 +116,7 @@ export function planFor(config: ModelConfig, { lora, ...given }: PlanGiven = {})
   const native = nativeOptionsOf({
     ...options, device, ...(options.mode === "sample" ? { optim_states: options.dtype } : {}),
   }, lora ? nativeLora(parseOptions(loraOptions, lora, "lora")) : null);
-  const job = jobOf(given, options, config);
+  const { job, ...lengths } = jobOf(given, options, config);
   const rows = plannedRows(config, native, job.work(job.value));
   const bytes = deviceBytes(rows, device);
   const free = options.memory === undefined ? available(device) : parseBytes(options.memory);
@@ -117,6 +125,7 @@ export function planFor(config: ModelConfig, { lora, ...given }: PlanGiven = {})
     device,
     dtype: options.dtype,
     optim_states: options.optim_states,
+    ...lengths,
     arenas: rows.map((row) => ({ arena: row.arena, bytes: row.bytes, host: !isOnDevice(row, device) })),
     device_bytes: bytes,
     host_bytes: rows.reduce((sum, row) => sum + row.bytes, 0) - bytes,

@@ -3,12 +3,14 @@
 // compute log-probabilities or train; how a prompt is rendered is the caller's.
 
 import type { Demonstration, PreferencePair, Question, SampleMode, SampledPath } from "../data/records";
+import { answersFirst } from "../tasks/answer-order";
 import { KeyedRandom } from "../tasks/random";
 import type { Task } from "../tasks/task";
 import { type Candidate, type Offer, candidatesOf } from "./candidates";
 import { type PairOptions, pairOptions } from "./options";
 import {
-  type PairReport, type SampleCounts, countSamples, countSources, emptySampleCounts, lengthGap,
+  type PairReport, type PairSide, type SampleCounts, answerOrder, countSamples, countSources, emptySampleCounts,
+  lengthGap,
 } from "./report";
 import { groupById, scorePath, targetsOf } from "./reward";
 import { distinct } from "./similarity";
@@ -41,6 +43,7 @@ class PairBuilder {
   private readonly targets: ReadonlyMap<string, string>;
   private readonly paths: ReadonlyMap<string, SampledPath[]>;
   private readonly demonstrations: ReadonlyMap<string, Demonstration[]>;
+  private readonly questions: ReadonlyMap<string, Question>;
   private readonly cot = emptySampleCounts();
   private readonly direct = emptySampleCounts();
   private readonly counts = {
@@ -51,6 +54,7 @@ class PairBuilder {
     this.targets = targetsOf(input.task, input.questions, input.demonstrations, options.target_source);
     this.paths = groupById(input.paths);
     this.demonstrations = groupById(input.demonstrations);
+    this.questions = new Map(input.questions.map((question) => [question.id, question]));
   }
 
   add(question: Question): void {
@@ -79,6 +83,7 @@ class PairBuilder {
     const pairs = capTeacher(this.pairs, options);
     const share = (list: readonly PreferencePair[]): number =>
       (list.length === 0 ? 0 : list.filter((pair) => pair.chosen_source === "teacher").length / list.length);
+    const order = (side: PairSide) => answerOrder(pairs, side, this.answersFirst);
     const report: PairReport = {
       policy: options.policy,
       target_source: options.target_source,
@@ -97,9 +102,13 @@ class PairBuilder {
       rejected_source: countSources(pairs, "rejected_source"),
       rejected_correct: pairs.filter((pair) => pair.rejected_correct === true).length,
       length: lengthGap(pairs),
+      order: { chosen: order("chosen"), rejected: order("rejected") },
     };
     return { pairs, report };
   }
+
+  private readonly answersFirst = (id: string, text: string): boolean | null =>
+    answersFirst(this.input.task, this.questions.get(id) as Question, text);
 
   private sieve(scored: readonly SampledPath[], mode: SampleMode, counts: SampleCounts): SampledPath[] {
     const all = scored.filter((path) => path.mode === mode);

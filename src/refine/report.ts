@@ -45,6 +45,16 @@ export interface PairReport {
   /** Pairs that punish a right answer. */
   rejected_correct: number;
   length: LengthGap;
+  /** By side: a habit that is rarer among the chosen is what the contrast unlearns. */
+  order: Record<PairSide, AnswerOrder>;
+}
+
+export type PairSide = "chosen" | "rejected";
+
+export interface AnswerOrder {
+  /** The answer stands before the reasoning, of `order_known`: texts of more than one sentence. */
+  answer_first: number;
+  order_known: number;
 }
 
 /** In words, over the pairs. */
@@ -103,6 +113,14 @@ export function countSources(
   const counts: Record<PairSource, number> = { student_cot: 0, student_direct: 0, teacher: 0 };
   for (const pair of pairs) counts[pair[side]] += 1;
   return counts;
+}
+
+/** @param answersFirst of a text and the id of its question; null where it has no order */
+export function answerOrder(
+  pairs: readonly PreferencePair[], side: PairSide, answersFirst: (id: string, text: string) => boolean | null,
+): AnswerOrder {
+  const known = pairs.map((pair) => answersFirst(pair.id, pair[side])).filter((first) => first !== null);
+  return { answer_first: known.filter((first) => first).length, order_known: known.length };
 }
 
 export function lengthGap(pairs: readonly PreferencePair[]): LengthGap {

@@ -1,6 +1,6 @@
 // The report's part on data: demonstrations, pairs, and the proof that no evaluation question was trained on.
 // It does NOT judge.
-import type { PairReport, SampleCounts } from "../refine/report";
+import type { PairReport, PairSide, SampleCounts } from "../refine/report";
 import type { RunSummary } from "../run/summary";
 import type { TeacherCounts } from "../teacher/demonstrations";
 import { number, percent, plural } from "./format";
@@ -31,7 +31,8 @@ function sampleRow(name: string, counts: SampleCounts): Html {
 }
 
 function pairFacts(report: PairReport): [string, string][] {
-  const { length } = report;
+  const { length, order } = report;
+  const first = (side: PairSide): string => share(order[side].answer_first, order[side].order_known);
   return [
     ["pairs, of questions", `${report.pairs}, ${report.paired_questions} of ${report.questions}`],
     ["all samples right / all wrong", `${report.all_right} / ${report.all_wrong} questions`],
@@ -61,6 +62,7 @@ function pairFacts(report: PairReport): [string, string][] {
       `${number(length.chosen_mean, 3)} / ${number(length.rejected_mean, 3)}, ` +
         `gap ${number(length.gap_mean, 3)} ± ${number(length.gap_stdev, 3)}, chosen longer in ${percent(length.chosen_longer)}`,
     ],
+    ["answer before the reasoning, chosen / rejected", `${first("chosen")} / ${first("rejected")}`],
   ];
 }
 

@@ -141,11 +141,12 @@ export function leakTest(sets: readonly EvaluationSet[]): (text: string) => bool
     const key = head.join(" ");
     byHead.set(key, [...(byHead.get(key) ?? []), ` ${list.join(" ")} `]);
   }
+  const sizes = [...lengths];
   return (text) => {
     const list = words(text);
     const whole = ` ${list.join(" ")} `;
     const isAt = (start: number, length: number): boolean =>
       byHead.get(list.slice(start, start + length).join(" "))?.some((question) => whole.includes(question)) ?? false;
-    return list.some((_, start) => [...lengths].some((length) => isAt(start, length)));
+    return list.some((_, start) => sizes.some((length) => isAt(start, length)));
   };
 }

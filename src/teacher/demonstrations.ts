@@ -3,7 +3,8 @@
 // find the questions (match.ts), apply templates, or call teachers.
 
 import type { Demonstration, Question } from "../data/records";
-import { cutRunOn, isCutOff, sentences } from "../tasks/text";
+import { answersFirst } from "../tasks/answer-order";
+import { isCutOff, sentences } from "../tasks/text";
 import type { Task } from "../tasks/task";
 import type { TeacherAnswer } from "./answers";
 import { type Match, matchQuestions, ownQuestion } from "./match";
@@ -96,13 +97,6 @@ function endsInAnswer(task: Task, question: Question, output: string): boolean {
   const last = sentences(output).at(-1) ?? "";
   const option = question.choices?.some((choice) => output.endsWith(choice.text)) ?? false;
   return option || task.explicit(last, question) !== null;
-}
-
-/** True: explicit answer in the first sentence, more behind it. Null: there is one sentence, so no order. */
-function answersFirst(task: Task, question: Question, output: string): boolean | null {
-  const said = sentences(cutRunOn(output)).filter((one) => !/^let['’]s think/i.test(one));
-  const [first] = said;
-  return first === undefined || said.length < 2 ? null : task.explicit(first, question) !== null;
 }
 
 function filterAndCount(

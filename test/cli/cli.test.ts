@@ -281,4 +281,6 @@ test("plan tells what a training takes before it begins, as a table and as JSON"
   expect(stdout).toMatch(/fits 1\.00 GiB with --micro-batch-tokens 1,000; the largest .* that fits is at least 262,144\n$/);
   const [event] = events(await selfrefine([...args, "--optim-states", "bfloat16", "--memory", "10KB", "--json"]));
   expect(event).toMatchObject({ device: "cuda", optim_states: "bfloat16", fits: false, largest: 0, value: 1000 });
+  const sampling = ["plan", "--model", model, "--mode", "sample", "--device", "cpu", "--memory", "1GiB"];
+  expect((await selfrefine(sampling)).stdout).toMatch(/with --max-batch 64, --prompt-length 512 and --max-new-tokens 256; /);
 });

@@ -236,10 +236,13 @@ describe("plan of a path", () => {
   });
 
   test("a model of few positions: what was not given takes what is left, what was given does not shrink", () => {
-    const sampling = (maxPositionEmbeddings: number, lengths: Parameters<typeof planFor>[1]) =>
-      planFor({ ...llama2, maxPositionEmbeddings }, { mode: "sample", device: "cpu", memory: "1TiB", ...lengths })
-        .arenas;
+    const sampling = (maxPositionEmbeddings: number, lengths: Parameters<typeof planFor>[1]) => {
+      const { arenas, prompt_length, max_new_tokens } =
+        planFor({ ...llama2, maxPositionEmbeddings }, { mode: "sample", device: "cpu", memory: "1TiB", ...lengths });
+      return { arenas, prompt_length, max_new_tokens };
+    };
     const whole = sampling(4096, { prompt_length: 256, max_new_tokens: 256 });
+    expect(whole).toMatchObject({ prompt_length: 256, max_new_tokens: 256 });
     expect(sampling(512, {})).toEqual(whole);
     expect(sampling(512, { prompt_length: 256 })).toEqual(whole);
     expect(sampling(512, { max_new_tokens: 256 })).toEqual(whole);

@@ -177,6 +177,16 @@ describe("sieves, limits and the report", () => {
     });
     expect(build([]).report).toMatchObject({ without_samples: 1, length: { gap_mean: 0, chosen_longer: 0 } });
   });
+  test("how often the answer stands before the reasoning, by side; one sentence has no order", () => {
+    const hasty = "The answer is 6. Since 2 + 3 = 6.";
+    const { report } = build([
+      path("a", "cot", RIGHT), path("a", "cot", hasty, 1), path("b", "cot", OTHER), path("b", "cot", "The answer is 6.", 1),
+    ], { policy: "correctness" }, [demo("a", TAUGHT), demo("b", TAUGHT)]);
+    expect(report).toMatchObject({
+      pairs: 2,
+      order: { chosen: { answer_first: 0, order_known: 2 }, rejected: { answer_first: 1, order_known: 1 } },
+    });
+  });
   test("same seed, same pairs; a question's lot does not depend on the others; the prompt follows dpo_prompt", () => {
     const cots = Array.from({ length: 6 }, (_, i) => path("a", "cot", `${i} + ${5 - i} = 5. The answer is 5.`, i));
     const paths = [...cots, path("a", "direct", "7"), path("b", "cot", WRONG), path("b", "direct", "7")];
