@@ -92,7 +92,10 @@ class CudaBackend final : public Backend {
   /// Queues a matrix product; see cuda/gemm.h. Implemented in cuda/gemm.cu.
   void multiply(const CudaGemm& gemm);
   bool is_for_large_kernels(const CudaGemm& gemm) const;
-  /// Whether two pairs of operands are two products: where one may be computed by cuBLASLt or wgmma.
+  /// Two pairs of operands, where they are not for mma.sync: by wgmma, or as two products. False, with nothing queued,
+  /// if they are.
+  bool multiply_pairs(const CudaGemm& gemm);
+  /// Whether one of two products may be computed by cuBLASLt or wgmma.
   bool is_apart(const CudaGemm& gemm) const;
   /// False, with nothing queued, where Hopper's kernels are not used or do not take it. In cuda/gemm_hopper.cu.
   bool multiply_on_hopper(const CudaGemm& gemm);

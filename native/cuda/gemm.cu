@@ -168,9 +168,23 @@ bool CudaBackend::is_for_large_kernels(const CudaGemm& gemm) const {
   return !(frozen_ && is_linear_layer);
 }
 
+/// Two pairs of operands are one product of wgmma where it takes them, even where cuBLASLt is found: as two products,
+/// c is written and read once more. A choice by reckoning, not measured.
+bool CudaBackend::multiply_pairs(const CudaGemm& gemm) {
+  if (!is_for_large_kernels(gemm)) return false;
+  if (multiply_on_hopper(gemm)) return true;
+  if (!is_apart(gemm)) return false;
+  multiply(cuda::second_pair(gemm));  // first: what its rounding costs is small beside the rounding of the whole
+  CudaGemm whole = gemm;
+  whole.k2 = 0;
+  whole.accumulate = true;
+  multiply(whole);
+  return true;
+}
+
 bool CudaBackend::is_apart(const CudaGemm& gemm) const {
   const bool library_may = cublaslt_ != nullptr && gemm.residual == nullptr;
-  return gemm.k2 > 0 && !gemm.accumulate && (library_may || hopper_) && is_for_large_kernels(gemm);
+  return !gemm.accumulate && (library_may || hopper_);
 }
 
 void CudaBackend::multiply(const CudaGemm& gemm) {
@@ -181,13 +195,7 @@ void CudaBackend::multiply(const CudaGemm& gemm) {
   if (gemm.transpose_a && gemm.k2 > 0) {
     fail(ErrorCode::internal, "matrix product: two pairs of operands, of which the first is transposed");
   }
-  if (is_apart(gemm)) {  // the small product first: what its rounding costs is small beside the rounding of the whole
-    multiply(cuda::second_pair(gemm));
-    CudaGemm whole = gemm;
-    whole.k2 = 0;
-    whole.accumulate = true;
-    return multiply(whole);
-  }
+  if (gemm.k2 > 0 && multiply_pairs(gemm)) return;
   if (gemm.k2 == 0 && is_for_large_kernels(gemm)) {
     void* const workspace = cublaslt_ ? scratch(Scratch::gemm, CublasLt::kWorkspaceBytes) : nullptr;
     if (cublaslt_ && cublaslt_->multiply(gemm, workspace, stream_)) return;

@@ -49,8 +49,18 @@ HopperTask task_of(const CudaGemm& gemm, int sm_count) {
     if (parts > 1) all.task.k_per_part = ceil_div(ceil_div(gemm.k, parts), Tile::k) * Tile::k;
     all.parts = static_cast<int>(ceil_div(gemm.k, all.task.k_per_part));
   }
-  all.a = gemm.transpose_a ? matrix_map(gemm.a, gemm.k, gemm.m, Tile::k) : matrix_map(gemm.a, gemm.m, gemm.k, Tile::m);
-  all.b = gemm.transpose_b ? matrix_map(gemm.b, gemm.n, gemm.k, Tile::n) : matrix_map(gemm.b, gemm.k, gemm.n, Tile::k);
+  const auto map_a = [&](const void* a, int64_t k) {
+    return gemm.transpose_a ? matrix_map(a, k, gemm.m, Tile::k) : matrix_map(a, gemm.m, k, Tile::m);
+  };
+  const auto map_b = [&](const void* b, int64_t k) {
+    return gemm.transpose_b ? matrix_map(b, gemm.n, k, Tile::n) : matrix_map(b, k, gemm.n, Tile::k);
+  };
+  all.a = map_a(gemm.a, gemm.k);
+  all.b = map_b(gemm.b, gemm.k);
+  if (gemm.k2 > 0) {
+    all.a2 = map_a(gemm.a2, gemm.k2);
+    all.b2 = map_b(gemm.b2, gemm.k2);
+  }
   return all;
 }
 
@@ -73,13 +83,17 @@ void launch(const CudaGemm& gemm, int sm_count, cudaStream_t stream, const Parti
   if (all.parts > 1) add_parts<bfloat16>(all.task, all.parts, stream);
 }
 
+/// Whether TMA can read both operands of a pair whose sum runs over k.
+bool readable(const CudaGemm& gemm, const void* a, const void* b, int64_t k) {
+  return packable<bfloat16>(gemm.transpose_a ? gemm.m : k, a) && packable<bfloat16>(gemm.transpose_b ? k : gemm.n, b);
+}
+
 }  // namespace
 
 /// For products of bfloat16 in memory that TMA can read, not too narrow. How many rows a batch has plays no part.
 bool CudaBackend::multiply_on_hopper(const CudaGemm& gemm) {
-  const int64_t columns_a = gemm.transpose_a ? gemm.m : gemm.k, columns_b = gemm.transpose_b ? gemm.k : gemm.n;
-  const bool fits = gemm.input_type == DType::bf16 && packable<bfloat16>(columns_a, gemm.a) &&
-                    packable<bfloat16>(columns_b, gemm.b) && gemm.k > 0 && gemm.n >= 32 &&
+  const bool fits = gemm.input_type == DType::bf16 && readable(gemm, gemm.a, gemm.b, gemm.k) &&
+                    (gemm.k2 == 0 || readable(gemm, gemm.a2, gemm.b2, gemm.k2)) && gemm.k > 0 && gemm.n >= 32 &&
                     (!gemm.transpose_a || gemm.m >= 32);
   if (!hopper_ || !fits) return false;
   const int sm_count = properties_.multiProcessorCount;

@@ -1,6 +1,7 @@
 // Matrix products of bfloat16 on Hopper: one warpgroup brings tiles by TMA into a ring of stages in shared memory, two
 // multiply them by wgmma, 64 rows each, and end the sums. Blocks stay and take every gridDim.x-th tile: the next one's
-// stages fill while the sums of the last one end. One accumulator takes all of k (or of its part) 16 by 16 in order.
+// stages fill while the sums of the last one end. One accumulator takes all of k (or of its part) 16 by 16 in order,
+// then all of a second pair of operands, from stages that TMA fills up with zeros.
 #pragma once
 
 #include "cuda/gemm_epilogue.cuh"
@@ -26,6 +27,7 @@ struct HopperTask {
   GemmTask task;
   int tiles = 0, parts = 1;  // of c; of the sum over k
   TensorMap a, b;            // boxes of 64 columns: as many rows as the tile has, or 64 where these run along k
+  TensorMap a2, b2;          // alike, of the second pair if there is one
 };
 
 /// One tile of c, and one part of the sum.
@@ -35,12 +37,16 @@ struct HopperItem {
       : part(index / all.tiles),
         position(tile_position<Tile::m, Tile::n>(all.task.gemm.m, all.task.gemm.n, index % all.tiles)),
         k_begin(part * static_cast<int>(all.task.k_per_part)),
-        steps((min(static_cast<int>(all.task.k_per_part), static_cast<int>(all.task.gemm.k) - k_begin) + Tile::k - 1) /
-              Tile::k) {}
+        first_steps(
+            steps_of(min(static_cast<int>(all.task.k_per_part), static_cast<int>(all.task.gemm.k) - k_begin))),
+        steps(first_steps + steps_of(static_cast<int>(all.task.gemm.k2))) {}
 
   const int part;
   const TilePosition position;
-  const int k_begin, steps;
+  const int k_begin, first_steps, steps;  // of the first pair; of both
+
+ private:
+  static __device__ __forceinline__ int steps_of(int k) { return (k + Tile::k - 1) / Tile::k; }
 };
 
 /// The ring in shared memory: a stage is full when its bytes have landed, empty when each warp has multiplied it.
@@ -74,22 +80,24 @@ __device__ __forceinline__ void produce(const HopperTask& all, const HopperRing<
     const HopperItem<Tile> item(all, index);
     const auto [row, column] = item.position;
     for (int step = 0; step < item.steps; ++step, place.advance()) {
-      const int k = item.k_begin + step * Tile::k;
+      const bool is_second = step >= item.first_steps;
+      const TensorMap &map_a = is_second ? all.a2 : all.a, &map_b = is_second ? all.b2 : all.b;
+      const int k = is_second ? (step - item.first_steps) * Tile::k : item.k_begin + step * Tile::k;
       bfloat16 *const a = ring.stage(place.stage), *const b = a + Tile::m * Tile::k;
       uint64_t* const full = ring.full + place.stage;
       mbarrier_wait(ring.empty + place.stage, place.parity ^ 1);
       mbarrier_arrive_expect(full, Tile::stage_bytes);
       if constexpr (kTransposeA) {
 #pragma unroll
-        for (int i = 0; i < Tile::m; i += 64) tma_load(a + i * Tile::k, all.a, full, row + i, k);
+        for (int i = 0; i < Tile::m; i += 64) tma_load(a + i * Tile::k, map_a, full, row + i, k);
       } else {
-        tma_load(a, all.a, full, k, row);
+        tma_load(a, map_a, full, k, row);
       }
       if constexpr (kTransposeB) {
-        tma_load(b, all.b, full, k, column);
+        tma_load(b, map_b, full, k, column);
       } else {
 #pragma unroll
-        for (int j = 0; j < Tile::n; j += 64) tma_load(b + j * Tile::k, all.b, full, column + j, k);
+        for (int j = 0; j < Tile::n; j += 64) tma_load(b + j * Tile::k, map_b, full, column + j, k);
       }
     }
   }

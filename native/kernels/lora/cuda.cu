@@ -1,5 +1,5 @@
 // Low-rank adapters on the GPU. The adapters' product is a second pair of operands of the product with the weight, so
-// that no output is read again (but where cuBLASLt or wgmma computes it). The b of several adapters are one
+// that no output is read again (but where cuBLASLt computes it and wgmma cannot). The b of several adapters are one
 // block-diagonal matrix for that: its zeros cost a few columns of a small product.
 #include "cuda/cuda_backend.h"
 #include "cuda/lanes.cuh"

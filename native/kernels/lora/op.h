@@ -14,8 +14,8 @@ namespace selfrefine {
 
 /// u = scale x a^T; out = x weight^T [+ bias] [+ residual], with u_p b_p^T added to the rows of block p, rounded once.
 /// A row of out depends on its row of x alone, bit for bit, as in MatmulForward; with b all zero it is that of
-/// MatmulForward, but where cuBLASLt computes both. Exception to "once": on cuda with wgmma or cuBLASLt the adapters'
-/// part is rounded before it is added, unless the weight is frozen.
+/// MatmulForward, but where cuBLASLt computes that. Exception to "once": on cuda, where two products make one of both
+/// pairs of operands (see CudaBackend::multiply_pairs), the adapters' part is rounded before it is added.
 struct LoraForward {
   Tensor out;                   // (N, O) T
   Tensor u;                     // (N, P r) T, kept for the way back
