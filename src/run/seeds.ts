@@ -5,6 +5,7 @@ import type { RunConfig } from "../config/run-options";
 import type { MatrixColumn } from "../evaluate/matrix";
 import { compareSeeds, type SeedComparison, type SeedSummary, summarizeSeeds } from "../evaluate/seeds";
 import { stableJson, writeFileAtomic } from "../files";
+import type { PairReport } from "../refine/report";
 import { packageVersion } from "../version";
 import type { RunControl } from "./context";
 import type { RunEvent } from "./events";
@@ -34,6 +35,8 @@ export interface SeedsSummary {
   rows: { model: string; cells: Record<string, SeedsCell> }[];
   baseline: string;
   control: string;
+  /** Of each seed, a report of each round. */
+  pairs: PairReport[][];
   /** Evaluation questions found in training data, over all seeds: 0. */
   leaked: number;
   seconds: number[];
@@ -96,6 +99,7 @@ export async function runSeeds(
     rows: rowsOf(summaries),
     baseline: MODEL_NAMES.tuned,
     control: MODEL_NAMES.rejection,
+    pairs: summaries.map(({ pairs }) => pairs),
     leaked: summaries.reduce((sum, { data }) => sum + data.leakage.left, 0),
     seconds: summaries.map(({ seconds }) => seconds),
     notes: [...new Set(summaries.flatMap(({ notes }) => notes))],

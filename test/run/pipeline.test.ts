@@ -182,10 +182,16 @@ test("several seeds are summarised with every seed in it", async () => {
   const record = JSON.parse(readFileSync(join(seeds, "seeds.json"), "utf8")) as {
     seeds: number[];
     leaked: number;
+    pairs: { iteration: number; questions: number }[][];
     rows: { model: string; cells: Record<string, { values: number[]; versus_baseline?: { n: number } }> }[];
   };
   expect(record.seeds).toEqual([0, 1]);
   expect(record.leaked).toBe(0);
+  for (const seed of [0, 1]) {
+    const summary = JSON.parse(readFileSync(join(seeds, `seed-${seed}`, "summary.json"), "utf8")) as typeof record;
+    expect(record.pairs[seed]).toEqual(summary.pairs);
+    expect(record.pairs[seed]).toMatchObject([{ iteration: 0 }]);
+  }
   const refined = record.rows.find(({ model }) => model === "self-refined");
   expect(refined?.cells["wordproblems"]?.values.length).toBe(2);
   expect(refined?.cells["wordproblems"]?.versus_baseline?.n).toBe(2);
