@@ -162,7 +162,7 @@ const steps: Record<string, StepOf> = {
 for (const name of lacking) test.skip(`${name} is not in this build`, () => undefined);
 
 describe.each(devices)("%s", (device) => {
-  // cuBLASLt may add a product, even to zeros, by another algorithm than it computes one: it sums in another order.
+  // cuBLASLt may compute a layer alone in another order than it, or wgmma, computes one with an adapter.
   const isAddedOtherwise = device === "cuda" || (device === "cuda-sim" && Boolean(process.env.SELFREFINE_CUBLASLT));
   test(`an adapter that is not trained changes no score${isAddedOtherwise ? "" : ", bit for bit"}`, async () => {
     for (const [dtype, limit] of [["float32", float32Limit], ["bfloat16", 2 ** -6]] as const) {

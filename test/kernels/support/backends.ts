@@ -48,6 +48,8 @@ export interface BackendUnderTest {
   /** Reads and writes 16 bytes at a time where addresses allow it, so both ways need a test. */
   isCuda: boolean;
   isBeforeHopper: boolean;
+  /** cuBLASLt computes what it can, if it is found: its sums round in their own way. */
+  mayUseCublaslt: boolean;
   /** A backend of so many threads; one is made for each number and kept. */
   with(threads: number): NativeBackend;
 }
@@ -59,6 +61,7 @@ function underTest(name: string, variant?: string, options: Partial<BackendOptio
     isReference: name === "reference",
     isCuda: name.startsWith("cuda"),
     isBeforeHopper: (options.compute ?? 90) < 90,
+    mayUseCublaslt: name === "cuda" && options.cublaslt !== "off",
     with(threads) {
       const backend = made.get(threads) ?? ops.create({ name, threads, ...options });
       made.set(threads, backend);
