@@ -17,6 +17,8 @@ import { SAMPLES_FILE } from "./sample";
 
 export const PAIRS_FILE = "pairs.jsonl";
 export const PAIRS_REPORT = "summary.json";
+/** Of the report, in the stage's key: one of an older format lacks what is shown of it, and is made anew. */
+const REPORT_FORMAT = 2;
 
 export interface PairSources {
   task: Task;
@@ -39,7 +41,7 @@ export async function* pairsStage(
   const seed = context.seed(name);
   const spec = {
     name,
-    options: { pairs: config.pairs, template: config.template, seed, iteration },
+    options: { pairs: config.pairs, template: config.template, seed, iteration, report: REPORT_FORMAT },
     inputs: {
       samples: samples.key,
       demonstrations: sources.demonstrationsKey,
